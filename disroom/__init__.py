@@ -1,0 +1,1 @@
+"""DisRoom: a distributed chat-room server on Twisted, NATS JetStream and Redis."""

@@ -1,0 +1,1 @@
+"""The chat domain: rooms, sessions and events, free of any network."""
