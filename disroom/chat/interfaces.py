@@ -1,0 +1,342 @@
+"""The ports of the domain: what it asks of the world (driven) and what it offers to it (driving).
+
+An adapter translates every failure of its library into a `ChatError`, as each method names it; no
+other exception passes a port on purpose. Awaitables are whatever the running reactor awaits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from zope.interface import Attribute, Interface
+
+from disroom.chat.errors import ChatError
+from disroom.chat.events import Draft, Event, Gap, Member, Message, PrivateMessage
+from disroom.chat.names import Nick, RoomName
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a room's history.
+
+    Attributes:
+        messages: Oldest first, with nothing of that room missing in between.
+        older: Whether the log holds messages of the room before the first of these.
+    """
+
+    messages: tuple[Message, ...]
+    older: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """What a room is about: who said so, and when (Unix seconds)."""
+
+    text: str
+    nick: Nick
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """Who was in a room at one version of its presence.
+
+    Attributes:
+        name: The room's name as its first member wrote it.
+        version: Grows by one with each change while a room has members; see `Change`.
+        members: Everybody, in the order of their joining; None where the caller's known version was
+            still the newest before its own change (see `IPresence.join`).
+        settled: False while the presence store is being rebuilt and members may be missing.
+    """
+
+    name: RoomName
+    version: int
+    members: tuple[Member, ...] | None
+    settled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of a room's presence.
+
+    Attributes:
+        version: The room's version after the change. One more than the last that was seen: nothing
+            was missed. Equal or less: known already. Anything greater: something was missed, and
+            only a `Roster` tells what. Versions never fall, not even when the store lost
+            everything or when the room was empty for a while.
+        renamed: Pairs of the member as it was and as it is.
+    """
+
+    room: RoomName
+    version: int
+    at: float
+    joined: tuple[Member, ...] = ()
+    left: tuple[Member, ...] = ()
+    renamed: tuple[tuple[Member, Member], ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RoomSummary:
+    """A room with people in it."""
+
+    name: RoomName
+    members: int
+
+
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """Where a nick's session is held.
+
+    Attributes:
+        instance: The incarnation that holds the session, as `ICourier.send` takes it.
+        instance_name: The instance's name, for people.
+        since: When the session took its first nick, Unix seconds.
+        away: The away text, None when the user is not away.
+    """
+
+    nick: Nick
+    session: str
+    instance: str
+    instance_name: str
+    since: float
+    away: str | None
+    rooms: tuple[RoomName, ...]
+
+
+class IRoomFollower(Interface):
+    """Receives a room's messages. Provided by the domain's Room."""
+
+    def received(event: Message | Gap) -> None:
+        """Take the room's next message, or the news that some cannot be had.
+
+        Called in the order of ``seq``, once for each message; does not raise.
+        """
+
+
+class IRoomLog(Interface):
+    """The durable, ordered messages of every room."""
+
+    def append(room: RoomName, draft: Draft) -> Awaitable[int]:
+        """Store a message and return its seq once it is durable; idempotent by ``draft.id``.
+
+        Tries for about 15 s. The message reaches followers by `IRoomFollower.received`, on this
+        instance too, before or after this returns.
+
+        Raises:
+            NotStored: It was refused, or nobody acknowledged it in time; it may yet turn up.
+            TextTooLong: The store takes no message of this size.
+        """
+
+    def follow(room: RoomName, follower: IRoomFollower, recent: int) -> Awaitable[None]:
+        """Give a follower the room's last ``recent`` messages and then, without a seam, what comes.
+
+        When this returns the follower has received the recent ones, oldest first, and is live. One
+        follower a room; a room already followed must be unfollowed first.
+
+        Raises:
+            StoreUnavailable: The store does not answer; nothing is followed then.
+        """
+
+    def unfollow(room: RoomName) -> None:
+        """Stop following. The follower receives nothing more from now on. Idempotent."""
+
+    def history(room: RoomName, count: int, before: int | None) -> Awaitable[Page]:
+        """Read the last ``count`` messages, or the last ones with a seq less than ``before``.
+
+        Complete as far as this instance has acknowledged or delivered messages: what a member has
+        seen is there, unless retention took it.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+
+    def topics(rooms: Iterable[RoomName]) -> Awaitable[Mapping[RoomName, Topic]]:
+        """Read the topics of these rooms; one without a topic is left out.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+
+    def set_topic(room: RoomName, draft: Draft) -> Awaitable[None]:
+        """Append the draft (of kind ``topic``) and make its text the room's topic, durably.
+
+        Two at once: the one with the greater seq stays. An empty text takes the topic away.
+
+        Raises:
+            NotStored: As `append`.
+            StoreUnavailable: The message is stored, the topic is not; setting it again is safe.
+        """
+
+    def last_seq(room: RoomName) -> Awaitable[int]:
+        """The seq of the room's newest message, 0 if it has none.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+
+    def stored_rooms() -> Awaitable[tuple[RoomName, ...]]:
+        """The rooms that have stored messages.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+
+    def purge(room: RoomName, upto: int) -> Awaitable[None]:
+        """Remove the room's messages with a seq of at most ``upto``. Idempotent.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+
+
+class IPresenceWatcher(Interface):
+    """Hears of presence. Provided by the domain's Hub. Its methods do not raise."""
+
+    def changed(change: Change) -> None:
+        """Take a change made on any instance, this one too; changes of a room come in order."""
+
+    def uncertain() -> None:
+        """Changes may have been missed (a reconnection, a rebuilt store): compare every room."""
+
+    def lost(session: str) -> None:
+        """A session of this instance no longer holds its nick: another was given it meanwhile."""
+
+
+class IPresence(Interface):
+    """Who is in which room under which nick, on all instances.
+
+    An implementation vouches for the sessions that its own instance has claimed for as long as the
+    instance lives: it renews the lease, and asserts them again when the store lost them. Every
+    method that changes or reads raises `PresenceUnavailable` within a second when the store cannot
+    be reached; while the store settles, `claim`, `rename` and `join` wait for it, with a bound.
+    """
+
+    def watch(watcher: IPresenceWatcher) -> None:
+        """Say whom to tell of changes. Once, before anything else."""
+
+    def claim(session: str, nick: Nick) -> Awaitable[None]:
+        """Take a nick for a new session, atomically across instances.
+
+        Raises:
+            NickTaken: Another session holds it.
+        """
+
+    def rename(session: str, nick: Nick) -> Awaitable[None]:
+        """Exchange the session's nick for another, in all its rooms at once.
+
+        Raises:
+            NickTaken: Another session holds the new one; the old one is kept.
+        """
+
+    def set_away(session: str, text: str | None) -> Awaitable[None]:
+        """Leave an away text, or take it back with None."""
+
+    def join(session: str, room: RoomName, known: int) -> Awaitable[Roster]:
+        """Enter a room; idempotent. Exactly one round trip.
+
+        Args:
+            session: It has claimed a nick.
+            room: Where to.
+            known: The version of the room's presence that the caller holds, 0 for none. If it was
+                the newest up to this join, the roster comes without its members.
+
+        Returns:
+            The roster, the session itself among the members.
+        """
+
+    def leave(session: str, room: RoomName, reason: str) -> Awaitable[None]:
+        """Leave a room; idempotent. Exactly one round trip."""
+
+    def release(session: str, reason: str) -> Awaitable[None]:
+        """End a session: its nick is free and it has left every room when this returns.
+
+        While the store cannot be reached this raises `PresenceUnavailable`, and the release is made
+        good when the store is back. Idempotent.
+        """
+
+    def users(room: RoomName) -> Awaitable[Roster]:
+        """Read who is in a room. Exactly one round trip."""
+
+    def rooms(most: int) -> Awaitable[tuple[tuple[RoomSummary, ...], int]]:
+        """Read the rooms with people, fullest first, at most ``most``, and how many there are."""
+
+    def versions(rooms: Iterable[RoomName]) -> Awaitable[Mapping[RoomName, int]]:
+        """Read the current versions of these rooms, 0 for an empty one; empty while settling."""
+
+    def locate(nick: Nick) -> Awaitable[Whereabouts | None]:
+        """Find who holds a nick."""
+
+    def emptied() -> Awaitable[Mapping[RoomName, tuple[float, int | None]]]:
+        """Read the rooms that have been left by everybody and not been forgotten since.
+
+        Returns:
+            For each, the seconds since its last member left and the seq noted then, if any.
+            Nothing while the store settles.
+        """
+
+    def note_empty(room: RoomName, seq: int) -> Awaitable[None]:
+        """Note the newest seq of a room, starting its time anew; not if somebody is in it."""
+
+    def forget_empty(room: RoomName, seq: int) -> Awaitable[bool]:
+        """Strike a room off `emptied`; True if it was still there, empty, with that seq noted.
+
+        True is given to one caller only: that one may purge the room up to the seq.
+        """
+
+
+class ICourier(Interface):
+    """Carries private messages between instances."""
+
+    def serve(receive: Callable[[PrivateMessage], bool]) -> None:
+        """Say who takes messages for sessions of this instance: True if the session is here."""
+
+    def send(instance: str, message: PrivateMessage) -> Awaitable[bool]:
+        """Hand a message to the instance that holds the recipient; False: the session is gone.
+
+        Raises:
+            NotDelivered: The instance did not answer within two seconds.
+        """
+
+
+class IMember(Interface):
+    """One connected client, as the domain sees it. Provided by a transport."""
+
+    def deliver(event: Event) -> None:
+        """Send an event to the client: synchronous, does not wait and does not raise."""
+
+    def close(error: ChatError | None) -> None:
+        """Say goodbye, with the reason if there is one, and close. Idempotent."""
+
+
+class ISignal(Interface):
+    """Something that happens once and can be waited for by any number of coroutines."""
+
+    fired = Attribute("Whether it has happened: bool.")
+
+    def fire() -> None:
+        """Let it happen. Idempotent."""
+
+    def wait() -> Awaitable[None]:
+        """Return when it has happened."""
+
+
+class IRuntime(Interface):
+    """What the domain needs of the event loop around it."""
+
+    def now() -> float:
+        """The time, Unix seconds."""
+
+    def monotonic() -> float:
+        """Seconds that only grow, for measuring waits."""
+
+    def spawn(work: Coroutine[Any, Any, None], what: str) -> None:
+        """Run a coroutine on the side; a failure is logged with ``what`` it was doing."""
+
+    def signal() -> ISignal:
+        """Make a signal that has not fired."""
+
+    def fresh_id() -> str:
+        """Make an id that nobody can guess and that occurs once: 22 URL-safe characters."""
