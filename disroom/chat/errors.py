@@ -82,8 +82,8 @@ class NotInRoom(ChatError):
 
     code = "not-in-room"
 
-    def __init__(self, room: str, hint: str = "") -> None:
-        super().__init__(f"you are not in #{room}; {hint or f'join it first: join {room}'}")
+    def __init__(self, room: str, hint: str) -> None:
+        super().__init__(f"you are not in #{room}; {hint}")
 
 
 class NoSuchNick(ChatError):

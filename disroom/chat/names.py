@@ -61,8 +61,8 @@ class Name:
         """The key as one NATS subject token or part of a Redis key.
 
         ASCII letters, digits, ``-`` and ``_`` stand for themselves, any other byte of the UTF-8
-        form is ``=`` and two hexadecimal digits, so a token never holds ``.``, ``*``, ``>``, a space or
-        a control character. Injective, and undone by `from_token`.
+        form is ``=`` and two hexadecimal digits: a token never holds ``.``, ``*``, ``>``, a space
+        or a control character. Injective, and undone by `from_token`.
         """
         return _token(self.key)
 

@@ -1,0 +1,68 @@
+"""What the domain needs of the event loop, on Twisted."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from disroom.chat.interfaces import IRuntime, ISignal
+
+
+@implementer(ISignal)
+class Signal:
+    """Something that happens once."""
+
+    def __init__(self) -> None:
+        self.fired = False
+        self._waiting: list[Deferred[None]] = []
+
+    def fire(self) -> None:
+        """Let it happen: those who wait go on at once, in the order in which they came."""
+        self.fired = True
+        waiting, self._waiting = self._waiting, []
+        for deferred in waiting:
+            deferred.callback(None)
+
+    def wait(self) -> Deferred[None]:
+        """Return when it has happened."""
+        deferred: Deferred[None] = Deferred()
+        if self.fired:
+            deferred.callback(None)
+        else:
+            self._waiting.append(deferred)
+        return deferred
+
+
+@implementer(IRuntime)
+class TwistedRuntime:
+    """The system's clocks and Deferreds; needs no reactor of its own."""
+
+    _log = Logger()
+
+    def now(self) -> float:
+        """The time, Unix seconds."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Seconds that only grow."""
+        return time.monotonic()
+
+    def spawn(self, work: Coroutine[Any, Any, None], what: str) -> None:
+        """Run a coroutine as far as it goes, and the rest when it can; log its failure."""
+        Deferred.fromCoroutine(work).addErrback(
+            lambda failure: self._log.failure("Failed while {what}", failure, what=what)
+        )
+
+    def signal(self) -> Signal:
+        """Make a signal that has not fired."""
+        return Signal()
+
+    def fresh_id(self) -> str:
+        """Make an id of 128 random bits: 22 URL-safe characters."""
+        return secrets.token_urlsafe(16)

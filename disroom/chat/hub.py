@@ -1,0 +1,204 @@
+"""The rooms that this instance follows, because somebody here is in them, and its sessions.
+
+The hub owns neither a room nor a name: it follows a room in the log while it has an occupant here,
+and hears of presence for all rooms, of which it keeps what concerns those.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from zope.interface import implementer
+
+from disroom.chat.errors import ChatError, NickLost, PresenceUnavailable, StoreUnavailable
+from disroom.chat.events import PrivateMessage, PrivateReceived
+from disroom.chat.interfaces import (
+    Change,
+    ICourier,
+    IMember,
+    IPresence,
+    IPresenceWatcher,
+    IRoomLog,
+    IRuntime,
+    ISignal,
+)
+from disroom.chat.limits import Limits
+from disroom.chat.names import RoomName
+from disroom.chat.room import Room
+from disroom.chat.session import Session
+
+COMPARE_SECONDS = 10.0
+"""How often the versions of all rooms are compared with the presence store's."""
+
+
+@dataclass(slots=True)
+class _Followed:
+    """A room, and the joins under way to it, which keep it open."""
+
+    room: Room
+    opened: ISignal
+    failure: ChatError | None = None
+    joining: int = 0
+    adopting: bool = field(default=False)
+
+
+@implementer(IPresenceWatcher)
+class Hub:
+    """What the sessions of one instance share.
+
+    Attributes:
+        sessions: The live sessions of this instance, by id.
+    """
+
+    def __init__(
+        self,
+        *,
+        log: IRoomLog,
+        presence: IPresence,
+        courier: ICourier,
+        runtime: IRuntime,
+        limits: Limits,
+        keep_seconds: float = math.inf,
+    ) -> None:
+        self.log = log
+        self.presence = presence
+        self.courier = courier
+        self.runtime = runtime
+        self.limits = limits
+        self.sessions: dict[str, Session] = {}
+        self._keep_seconds = keep_seconds
+        self._followed: dict[RoomName, _Followed] = {}
+        self._compare_at = runtime.monotonic() + COMPARE_SECONDS
+        presence.watch(self)
+        courier.serve(self._receive_private)
+
+    def connect(self, member: IMember) -> Session:
+        """Open a session for a client that has just arrived."""
+        session = Session(self, member)
+        self.sessions[session.id] = session
+        return session
+
+    # Rooms.
+
+    def room(self, name: RoomName) -> Room | None:
+        """The room, if it is followed here."""
+        followed = self._followed.get(name)
+        return followed.room if followed else None
+
+    async def enter(self, name: RoomName) -> Room:
+        """Open a room for a session that is about to join; `leave` must follow, whatever happens.
+
+        Raises:
+            StoreUnavailable: The room cannot be followed just now; nothing needs undoing.
+        """
+        followed = self._followed.get(name)
+        if followed is None:
+            room = Room(
+                name,
+                runtime=self.runtime,
+                backlog=self.limits.backlog,
+                keep_seconds=self._keep_seconds,
+            )
+            followed = _Followed(room, self.runtime.signal(), joining=1)
+            self._followed[name] = followed
+            await self._open(name, followed)
+        else:
+            followed.joining += 1
+            await followed.opened.wait()
+        if followed.failure:
+            raise StoreUnavailable from followed.failure
+        return followed.room
+
+    async def _open(self, name: RoomName, followed: _Followed) -> None:
+        room = followed.room
+        try:
+            await self.log.follow(name, room, self.limits.backlog)
+            if room.topic is None:
+                room.topic = (await self.log.topics([name])).get(name)
+        except ChatError as error:
+            followed.failure = error
+            self.log.unfollow(name)
+            del self._followed[name]
+        finally:
+            followed.opened.fire()
+
+    def entered(self, name: RoomName) -> None:
+        """End what `enter` began, once the session is in the room or has given up."""
+        followed = self._followed[name]
+        followed.joining -= 1
+        self.left(name)
+
+    def left(self, name: RoomName) -> None:
+        """Stop following a room in which nobody of this instance is any more."""
+        followed = self._followed.get(name)
+        if followed and not followed.joining and not followed.room.occupied:
+            del self._followed[name]
+            self.log.unfollow(name)
+
+    # Presence.
+
+    def changed(self, change: Change) -> None:
+        """Pass a change on to its room, if it is followed here."""
+        followed = self._followed.get(change.room)
+        if followed:
+            followed.room.changed(change)
+            if followed.room.needs_roster:
+                self._adopt_soon(followed)
+
+    def uncertain(self) -> None:
+        """Compare every room with the presence store, now."""
+        self._compare_at = self.runtime.monotonic() + COMPARE_SECONDS
+        self.runtime.spawn(self._compare(), "comparing rooms with the presence store")
+
+    def lost(self, session: str) -> None:
+        """Close a session whose nick went to somebody else."""
+        holder = self.sessions.get(session)
+        if holder and holder.nick:
+            holder.evict(NickLost(holder.nick.display))
+
+    async def _compare(self) -> None:
+        held = {name: f for name, f in self._followed.items() if f.room.version}
+        try:
+            versions = await self.presence.versions(list(held))
+        except PresenceUnavailable:
+            return
+        for name, followed in held.items():
+            if versions.get(name, followed.room.version) != followed.room.version:
+                followed.room.needs_roster = True
+            if followed.room.needs_roster:
+                self._adopt_soon(followed)
+
+    def _adopt_soon(self, followed: _Followed) -> None:
+        if not followed.adopting:
+            followed.adopting = True
+            self.runtime.spawn(self._adopt(followed), "reading a room's members")
+
+    async def _adopt(self, followed: _Followed) -> None:
+        try:
+            followed.room.adopt(await self.presence.users(followed.room.name))
+        except PresenceUnavailable:
+            pass
+        finally:
+            followed.adopting = False
+
+    # Private messages.
+
+    def _receive_private(self, message: PrivateMessage) -> bool:
+        session = self.sessions.get(message.session)
+        if session is None:
+            return False
+        session.receive_private(PrivateReceived(message))
+        return True
+
+    # Time.
+
+    def tick(self) -> None:
+        """Do what is due; to be called about twice a second."""
+        now = self.runtime.monotonic()
+        for session in tuple(self.sessions.values()):
+            session.tick(now)
+        if now >= self._compare_at:
+            for followed in self._followed.values():
+                followed.room.tick()
+            self.uncertain()

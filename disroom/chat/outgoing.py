@@ -1,0 +1,132 @@
+"""What one user has sent and the log has not acknowledged yet.
+
+One message is under way at a time and the others wait behind it, so a user's messages are stored in
+the order of their sending whatever becomes of each. Different users' messages pipeline.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from disroom.chat.errors import ChatError, NotStored
+from disroom.chat.events import Delayed, Draft, Failed
+from disroom.chat.interfaces import IRoomLog, IRuntime, ISignal
+from disroom.chat.names import RoomName
+
+DELAYED_SECONDS = 1.0
+"""How long a message waits for the log before its sender is told."""
+
+FAILED_SECONDS = 600.0
+"""How long a message reported as not stored is remembered, in case it turns up."""
+
+
+@dataclass(slots=True)
+class _Unsent:
+    draft: Draft
+    room: RoomName
+    queued: float
+    told: bool = False
+
+
+class Outgoing:
+    """A bounded queue before the log.
+
+    Args:
+        log: Where messages go.
+        runtime: Runs the sending on the side.
+        tell: Takes the news that a message is delayed or was not stored; does not raise.
+        most: How many messages wait; `post` waits above it.
+        give_up: Seconds after which a message that waits behind a failed one fails as well, so that
+            a log that is away costs the user this long once, and not once for each message.
+    """
+
+    def __init__(
+        self,
+        *,
+        log: IRoomLog,
+        runtime: IRuntime,
+        tell: Callable[[Delayed | Failed], None],
+        most: int,
+        give_up: float,
+    ) -> None:
+        self._log = log
+        self._runtime = runtime
+        self._tell = tell
+        self._most = most
+        self._give_up = give_up
+        self._queue: deque[_Unsent] = deque()
+        self._closed = False
+        self._space: ISignal | None = None
+        self._empty: ISignal | None = None
+        self._failed: dict[str, float] = {}
+
+    async def post(self, room: RoomName, draft: Draft) -> None:
+        """Queue a message; returns once it is queued. After `close` it is dropped."""
+        while len(self._queue) >= self._most:
+            self._space = self._space or self._runtime.signal()
+            await self._space.wait()
+        if self._closed:
+            return
+        self._queue.append(_Unsent(draft, room, self._runtime.monotonic()))
+        if len(self._queue) == 1:
+            self._runtime.spawn(self._store_all(), "storing a user's messages")
+
+    async def emptied(self) -> None:
+        """Return when everything that was queued is stored or has failed."""
+        if self._queue:
+            self._empty = self._empty or self._runtime.signal()
+            await self._empty.wait()
+
+    def close(self) -> None:
+        """Drop what waits; the message under way runs its course, and nobody is told of it."""
+        self._closed = True
+        while len(self._queue) > 1:
+            self._queue.pop()
+
+    def turned_up(self, id_: str) -> bool:
+        """Whether a message that is in the log was reported as not stored; True once."""
+        return bool(self._failed) and self._failed.pop(id_, None) is not None
+
+    def tick(self, now: float) -> None:
+        """Tell of a message that has been waiting too long; ``now`` is the monotonic time."""
+        if self._queue and not self._closed:
+            first = self._queue[0]
+            if not first.told and now - first.queued >= DELAYED_SECONDS:
+                first.told = True
+                self._tell(Delayed(first.room))
+
+    async def _store_all(self) -> None:
+        failing = False
+        while self._queue:
+            unsent = self._queue[0]
+            try:
+                waited = self._runtime.monotonic() - unsent.queued
+                if failing and waited > self._give_up:
+                    raise NotStored
+                await self._store(unsent)
+                failing = False
+            except ChatError as error:
+                failing = True
+                self._fail(unsent.draft.id, error)
+            self._queue.popleft()
+            if self._space:
+                self._space.fire()
+                self._space = None
+        if self._empty:
+            self._empty.fire()
+            self._empty = None
+
+    async def _store(self, unsent: _Unsent) -> None:
+        if unsent.draft.kind == "topic":
+            await self._log.set_topic(unsent.room, unsent.draft)
+        else:
+            await self._log.append(unsent.room, unsent.draft)
+
+    def _fail(self, id_: str, error: ChatError) -> None:
+        now = self._runtime.monotonic()
+        self._failed = {other: until for other, until in self._failed.items() if until > now}
+        self._failed[id_] = now + FAILED_SECONDS
+        if not self._closed:
+            self._tell(Failed(error))

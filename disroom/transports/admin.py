@@ -1,0 +1,82 @@
+"""For whoever runs the instance: is it alive, and can it serve?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+from twisted.web.resource import Resource
+from twisted.web.server import Request, Site
+
+from disroom.transports.listeners import ListenError
+
+Health = Callable[[], Mapping[str, bool]]
+
+
+class _Page(Resource):
+    """A page of plain text."""
+
+    isLeaf = True
+
+    def __init__(self, render: Callable[[], tuple[int, str]]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        self._render = render
+
+    def render_GET(self, request: Request) -> bytes:
+        """Answer with the page's status and text."""
+        status, text = self._render()
+        request.setResponseCode(status)
+        request.setHeader(b"content-type", b"text/plain; charset=utf-8")
+        return f"{text}\n".encode()
+
+
+class Admin:
+    """``/livez`` answers 200 while the reactor turns; ``/readyz`` 200 while all it needs is there.
+
+    Args:
+        reactor: Listens.
+        endpoint: A Twisted server endpoint string.
+        health: What is needed, and whether it is there.
+    """
+
+    _log = Logger()
+
+    def __init__(self, reactor: Any, endpoint: str, health: Health) -> None:
+        self._reactor = reactor
+        self._endpoint = endpoint
+        self._health = health
+        self._port: IListeningPort | None = None
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            ListenError: The address cannot be listened on.
+        """
+        root = Resource()
+        root.putChild(b"livez", _Page(lambda: (200, "ok")))
+        root.putChild(b"readyz", _Page(self._readiness))
+        site = Site(root)
+        site.noisy = False
+        site.displayTracebacks = False
+        try:
+            endpoint = serverFromString(self._reactor, self._endpoint)
+            self._port = await endpoint.listen(site)
+        except (CannotListenError, OSError) as error:
+            raise ListenError(f"cannot listen on {self._endpoint}: {error}") from error
+        self._log.info("Admin on {address}", address=self._port.getHost())
+
+    async def stop(self) -> None:
+        """Listen no more."""
+        if self._port:
+            await maybeDeferred(self._port.stopListening)
+
+    def _readiness(self) -> tuple[int, str]:
+        health = self._health()
+        lines = [f"{name}: {'ok' if there else 'not reachable'}" for name, there in health.items()]
+        return (200 if all(health.values()) else 503), "\n".join(lines)

@@ -1,0 +1,391 @@
+"""The text protocol over a connection: telnet, netcat, or a program that writes lines."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from socket import SO_OOBINLINE, SOL_SOCKET
+from typing import Any, cast
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IHalfCloseableProtocol,
+    IReactorTime,
+    ITCPTransport,
+)
+from twisted.internet.protocol import ServerFactory, connectionDone
+from twisted.logger import Logger
+from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from disroom.chat.errors import ChatError
+from disroom.chat.events import Event
+from disroom.chat.hub import Hub
+from disroom.chat.interfaces import IMember
+from disroom.chat.names import Nick, RoomName
+from disroom.transports.dispatch import dispatch
+from disroom.transports.lane import Lane, Pace
+from disroom.transports.outbox import Flusher, Outbox
+from disroom.wire import commands
+from disroom.wire.errors import GoingDown, LineTooLong, ServerFull, SlowClient
+from disroom.wire.line import (
+    GOODBYE,
+    PONG,
+    PROMPT,
+    WELCOME,
+    LineFormat,
+    encode,
+    error_line,
+    help_lines,
+)
+from disroom.wire.lineedit import decode_line
+from disroom.wire.lineinput import LineInput
+from disroom.wire.telnet import Telnet
+
+ENDLESS_LINES = 16
+"""A line of this many times the greatest length, still without an end, closes the connection."""
+
+LINGER_SECONDS = 5.0
+"""How long a closed connection may take to read what it was sent."""
+
+_HTTP_REFUSAL = (
+    b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\n\r\n"
+    b"This is a chat server, not a web server: connect with telnet or nc.\n"
+)
+
+_HALF_CLOSED = object()
+"""In the lane: the client will send nothing more."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineSettings:
+    """What a listener asks of its connections.
+
+    Attributes:
+        line_bytes: The longest line that is read, without its end.
+        queue_bytes: What may wait for a client that does not read.
+        flood: Commands a second, and at once; None for no limit.
+        connections: How many there may be.
+        motd: The message of the day, a line each.
+        telnet: Clients are telnet: negotiate at once.
+    """
+
+    line_bytes: int = 4096
+    queue_bytes: int = 1 << 20
+    flood: tuple[float, int] | None = (20.0, 100)
+    connections: int = 1 << 20
+    motd: tuple[str, ...] = ()
+    telnet: bool = False
+
+
+@implementer(IMember, IHalfCloseableProtocol)
+class LineProtocol(LineReceiver):
+    """One connection that speaks lines."""
+
+    delimiter = b"\n"
+    transport: Any
+    _log = Logger()
+
+    def __init__(self, factory: LineFactory) -> None:
+        settings = factory.settings
+        self._owner = factory
+        self.MAX_LENGTH = settings.line_bytes
+        self._telnet = Telnet(negotiate_at_once=settings.telnet)
+        self._input = LineInput(self._telnet)
+        pace = Pace(factory.reactor, *settings.flood) if settings.flood else None
+        self._lane: Lane[bytes | ChatError | object] = Lane(
+            factory.reactor, self._obey, self._crowded, pace
+        )
+        self._first = True
+        self._rest = b""
+        self._skipped = 0
+        self._talking = False
+        self._joining: RoomName | None = None
+        self._input_ended = False
+        self._closing = False
+        self._lost = False
+        self._abort: IDelayedCall | None = None
+
+    # The connection.
+
+    def connectionMade(self) -> None:
+        """Greet the client, or turn it away."""
+        if ITCPTransport.providedBy(self.transport):
+            self.transport.setTcpNoDelay(True)
+            self.transport.setTcpKeepAlive(True)
+            # Telnet's SYNCH is urgent data; out of line, its data mark would turn up by itself.
+            self.transport.getHandle().setsockopt(SOL_SOCKET, SO_OOBINLINE, 1)
+        self._outbox = Outbox(
+            self.transport, self._owner.flusher, self._owner.settings.queue_bytes, self._overflowed
+        )
+        if not self._owner.admit(self):
+            self._closing = True
+            self._hang_up(error_line(ServerFull()))
+            return
+        self._session = self._owner.hub.connect(self)
+        self._reply_to_telnet()
+        self._say(WELCOME, *self._owner.settings.motd)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take telnet out, make every line end one, and cut into lines."""
+        if self._closing:
+            return
+        lines = self._input.feed(data)
+        self._reply_to_telnet()
+        super().dataReceived(lines)  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        while self._rest and not self._closing:
+            rest, self._rest = self._rest, b""
+            super().dataReceived(rest)  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        if self._telnet.fault and not self._closing:
+            self.close(self._telnet.fault)
+
+    def _reply_to_telnet(self) -> None:
+        """Answer at once and past the queue: telnet shows nothing until it is answered."""
+        replies = self._telnet.take_replies()
+        if replies:
+            self._outbox.write_first(replies)
+
+    def lineReceived(self, line: bytes) -> None:
+        """Put a line into the lane."""
+        if self._first:
+            self._first = False
+            if line.rpartition(b" ")[2].startswith(b"HTTP/1."):
+                self._refuse_http()
+                return
+        self._lane.put(line)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Drop a line that is too long, up to its end."""
+        self._lane.put(LineTooLong(self.MAX_LENGTH))
+        head, end, rest = line.partition(self.delimiter)
+        if end:
+            self._rest = rest
+        else:
+            self._skipped = len(head)
+            self.setRawMode()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+
+    def rawDataReceived(self, data: bytes) -> None:
+        """Look for the end of a line that is being dropped."""
+        head, end, rest = data.partition(self.delimiter)
+        self._skipped += len(head)
+        if end:
+            self.line_mode = 1
+            self._rest = rest
+        elif self._skipped > self.MAX_LENGTH * ENDLESS_LINES:
+            self.close(LineTooLong(self.MAX_LENGTH))
+
+    def _crowded(self, crowded: bool) -> None:
+        if crowded:
+            self.pauseProducing()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        elif not self._closing:
+            self.resumeProducing()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+
+    def readConnectionLost(self) -> None:
+        """Carry out what was asked, then close: nc -N and pipes end their input like this."""
+        self._input_ended = True
+        if self._buffer and self.line_mode:
+            last, self._buffer = self._buffer, b""
+            self.lineReceived(last)
+        self._lane.put(_HALF_CLOSED)
+
+    def writeConnectionLost(self) -> None:
+        """Never asked for; the whole connection follows."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """End the session, unless a client that closed early still has requests in the lane."""
+        if self._abort and self._abort.active():
+            self._abort.cancel()
+        self._owner.forget(self)
+        self._outbox.stopProducing()
+        if not self._closing and not (self._input_ended and not self._lane.idle):
+            self._lane.clear()
+            self._session.close("connection lost")
+        self._closing = self._lost = True
+
+    # What the client asks.
+
+    async def _obey(self, item: bytes | ChatError | object) -> None:
+        try:
+            if item is _HALF_CLOSED:
+                await self._exit()
+            elif isinstance(item, ChatError):
+                raise item
+            else:
+                await self._obey_line(decode_line(cast(bytes, item)))
+        except ChatError as error:
+            self._say(error_line(error))
+            self._prompt_again()
+        except Exception:
+            self._say("Error: this server made a mistake; try something else (internal)")
+            raise
+
+    async def _obey_line(self, line: str) -> None:
+        if self._joining and not line.startswith("/"):
+            await self._take_name(self._joining, line.strip())
+            return
+        self._joining = None
+        command = commands.parse(line, talk=self._talking)
+        if command is None:
+            return
+        own = _OWN.get(type(command))
+        if own:
+            await own(self, command)
+        elif isinstance(command, commands.Join) and self._session.nick is None:
+            self._joining = command.room
+            self._prompt_again()
+        else:
+            await self._carry_out(command)
+
+    async def _carry_out(self, command: commands.Command) -> None:
+        answer = await dispatch(self._session, command)
+        if answer is not None:
+            self._outbox.write(self._owner.format.reply(answer))
+
+    async def _take_name(self, room: RoomName, name: str) -> None:
+        """Read the answer to ``Enter your user ID:``; an empty line takes the question back."""
+        if name:
+            await self._session.name(Nick.parse(name))
+            self._joining = None
+            await self._carry_out(commands.Join(room))
+        else:
+            self._joining = None
+            self._say("-- no name, so not joined")
+
+    def _prompt_again(self) -> None:
+        if self._joining and not self._input_ended:
+            self._outbox.write(PROMPT)
+
+    async def _talk(self, command: commands.Talk) -> None:
+        self._talking = command.on
+        self._say(
+            "-- talk on: lines are said; a command starts with /, as in /talk off"
+            if command.on
+            else "-- talk off: to say something: send TEXT"
+        )
+
+    async def _ping(self, _: commands.Ping) -> None:
+        self._say(PONG)
+
+    async def _help(self, command: commands.Help) -> None:
+        self._say(*help_lines(command.verb))
+
+    async def _motd(self, _: commands.ShowMotd) -> None:
+        motd = self._owner.settings.motd
+        self._say(*motd, "-- that was it" if motd else "-- there is no message of the day")
+
+    async def _exit(self, _: commands.Exit | None = None) -> None:
+        await self._session.sent()
+        self._session.close("")
+        self._hang_up(GOODBYE)
+
+    # What the client is told.
+
+    def deliver(self, event: Event) -> None:
+        """Send an event."""
+        self._outbox.write(self._owner.format.event(event))
+
+    def close(self, error: ChatError | None) -> None:
+        """Say goodbye, with the reason if there is one, and close."""
+        if self._closing:
+            return
+        self._session.close(error.code.replace("-", " ") if error else "")
+        self._hang_up(*([error_line(error)] if error else []), GOODBYE)
+
+    def _say(self, *lines: str) -> None:
+        self._outbox.write(encode(lines))
+
+    def _refuse_http(self) -> None:
+        self._outbox.write(_HTTP_REFUSAL)
+        self._session.close("")
+        self._hang_up()
+
+    def _overflowed(self) -> None:
+        """The client does not read: tell it why, in case it ever does, and close."""
+        self._log.warn("Closing {peer}: it does not read", peer=self.transport.getPeer())
+        self._session.close("not reading")
+        self.transport.write(encode([error_line(SlowClient())]))
+        self._hang_up()
+
+    def _hang_up(self, *lines: str) -> None:
+        """Send the last lines and close; what is not read in a while is dropped."""
+        self._closing = True
+        self._lane.clear()
+        if self._lost:
+            return
+        self._say(*lines)
+        self._outbox.close()
+        self.transport.loseConnection()
+        self._abort = self._owner.reactor.callLater(LINGER_SECONDS, self.transport.abortConnection)
+
+
+_OWN: dict[type[Any], Callable[[LineProtocol, Any], Awaitable[None]]] = {
+    commands.Talk: LineProtocol._talk,
+    commands.Ping: LineProtocol._ping,
+    commands.Help: LineProtocol._help,
+    commands.ShowMotd: LineProtocol._motd,
+    commands.Exit: LineProtocol._exit,
+}
+"""The verbs that concern the connection alone."""
+
+
+class LineFactory(ServerFactory):
+    """Makes the connections of one kind of listener.
+
+    Attributes:
+        connections: Those that are open and were admitted.
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        *,
+        reactor: IReactorTime,
+        hub: Hub,
+        flusher: Flusher,
+        format: LineFormat,
+        settings: LineSettings,
+    ) -> None:
+        self.reactor = reactor
+        self.hub = hub
+        self.flusher = flusher
+        self.format = format
+        self.settings = settings
+        self.connections: set[LineProtocol] = set()
+        self._all_gone: list[Deferred[None]] = []
+
+    def buildProtocol(self, addr: IAddress | None) -> LineProtocol:
+        """Make the protocol of a new connection."""
+        return LineProtocol(self)
+
+    def admit(self, protocol: LineProtocol) -> bool:
+        """Count a connection in; False where there are too many."""
+        if len(self.connections) >= self.settings.connections:
+            return False
+        self.connections.add(protocol)
+        return True
+
+    def forget(self, protocol: LineProtocol) -> None:
+        """Count a connection out."""
+        self.connections.discard(protocol)
+        if not self.connections:
+            waiting, self._all_gone = self._all_gone, []
+            for deferred in waiting:
+                deferred.callback(None)
+
+    def close_all(self) -> None:
+        """Say goodbye to everybody."""
+        for protocol in tuple(self.connections):
+            protocol.close(GoingDown())
+
+    def all_gone(self) -> Deferred[None]:
+        """Return when no connection is open."""
+        deferred: Deferred[None] = Deferred()
+        if self.connections:
+            self._all_gone.append(deferred)
+        else:
+            deferred.callback(None)
+        return deferred

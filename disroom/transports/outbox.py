@@ -1,0 +1,144 @@
+"""What is on its way to one client: bounded, in order, and in as few writes as can be.
+
+1. What is written in one turn of the reactor leaves in one piece at its end.
+2. While the transport has nothing buffered, the piece goes straight to the socket, and only what
+   the socket did not take goes to the transport; TLS always goes through the transport.
+3. The order is that of writing, whichever way a piece took: the socket is used only while nothing
+   is buffered, here or in the transport.
+4. While the transport is full, the queue here grows up to its bound. Beyond it the queue is dropped
+   and the owner is told, once; what is written after that is dropped as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IPushProducer, IReactorTime
+from twisted.internet.tcp import Connection
+from zope.interface import implementer
+
+
+class Flusher:
+    """Flushes the outboxes that were written to, once a turn of the reactor."""
+
+    def __init__(self, reactor: IReactorTime) -> None:
+        self._reactor = reactor
+        self._due: list[Outbox] = []
+
+    def schedule(self, outbox: Outbox) -> None:
+        """Have an outbox flushed at the end of this turn."""
+        if not self._due:
+            self._reactor.callLater(0, self._flush)
+        self._due.append(outbox)
+
+    def _flush(self) -> None:
+        due, self._due = self._due, []
+        for outbox in due:
+            outbox.flush()
+
+
+@implementer(IPushProducer)
+class Outbox:
+    """The queue of one connection.
+
+    Args:
+        transport: The connection; the outbox registers itself as its producer.
+        flusher: Shared by all connections.
+        most: Bytes that the queue may hold.
+        overflowed: Called once when the bound is passed, in the turn after it happened.
+    """
+
+    def __init__(
+        self, transport: Any, flusher: Flusher, most: int, overflowed: Callable[[], None]
+    ) -> None:
+        self._transport = transport
+        self._flusher = flusher
+        self._most = most
+        self._overflowed: Callable[[], None] | None = overflowed
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._scheduled = False
+        self._full = False
+        self._open = True
+        self._direct = isinstance(transport, Connection) and not transport.TLS
+        transport.registerProducer(self, True)
+
+    def write(self, data: bytes) -> None:
+        """Queue whole lines or frames; never raises."""
+        if not self._open:
+            return
+        self._pieces.append(data)
+        self._size += len(data)
+        if not self._scheduled:
+            self._scheduled = True
+            self._flusher.schedule(self)
+
+    def write_first(self, data: bytes) -> None:
+        """Send past the queue, between two lines or frames, unless the transport is full."""
+        if self._full:
+            self.write(data)
+        elif self._open:
+            self._transport.write(data)
+
+    def flush(self) -> None:
+        """Hand the queue on, unless the transport is full."""
+        self._scheduled = False
+        if self._full:
+            if self._size > self._most:
+                self._overflow()
+            return
+        if not self._pieces:
+            return
+        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces.clear()
+        self._size = 0
+        if self._direct and self._socket_is_next():
+            data = data[self._send(data) :]
+        if data:
+            self._transport.write(data)
+
+    def _socket_is_next(self) -> bool:
+        transport = self._transport
+        return (
+            transport.connected
+            and not transport.disconnecting
+            and not transport.dataBuffer
+            and not transport._tempDataBuffer  # what FileDescriptor.write adds to
+        )
+
+    def _send(self, data: bytes) -> int:
+        try:
+            return int(self._transport.socket.send(data))
+        except OSError:
+            return 0  # the transport meets the same error and deals with it
+
+    def _overflow(self) -> None:
+        self._open = False
+        self._pieces.clear()
+        self._size = 0
+        told, self._overflowed = self._overflowed, None
+        if told:
+            told()
+
+    def close(self) -> None:
+        """Hand everything on and take nothing more; the transport may then lose its connection."""
+        if self._pieces:
+            self._transport.write(b"".join(self._pieces))
+            self._pieces.clear()
+        self._open = False
+        self._transport.unregisterProducer()
+
+    def pauseProducing(self) -> None:
+        """The transport is full."""
+        self._full = True
+
+    def resumeProducing(self) -> None:
+        """The transport has room again."""
+        self._full = False
+        self.flush()
+
+    def stopProducing(self) -> None:
+        """The connection is gone."""
+        self._open = False
+        self._pieces.clear()
