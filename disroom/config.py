@@ -131,8 +131,9 @@ class Presence(_Section, frozen=True):
 
 
 class Limits(_Section, frozen=True):
-    """What one client may cost."""
+    """What clients may cost; ``connections`` 0 is as many as the open-files limit allows."""
 
+    connections: Annotated[int, Meta(ge=0)] = 0
     line_bytes: Annotated[int, Meta(ge=256, le=1 << 20)] = 4096
     text_bytes: Count = 4000
     topic_bytes: Count = 500

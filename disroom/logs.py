@@ -36,4 +36,4 @@ class JsonLogObserver:
 
 def open_log(path: str | None) -> IO[str]:
     """Open what ``twistd --logfile`` names; standard output where that is nothing or ``-``."""
-    return sys.stdout if path in (None, "", "-") else open(path, "a")  # noqa: SIM115 - kept open
+    return sys.stdout if path in (None, "", "-") else open(path, "a")

@@ -57,7 +57,7 @@ async def eventually(
             left = max(deadline - time.monotonic(), POLL_SECONDS)
             answer = defer.Deferred.fromCoroutine(_result(value))
             try:
-                value = await answer
+                value = await answer.addTimeout(left, clock)
             except defer.TimeoutError:
                 raise _too_late(timeout, message, "no answer from the condition") from None
         if value:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from socket import SO_OOBINLINE, SOL_SOCKET
+from socket import SO_OOBINLINE, SOL_SOCKET, socket
 from typing import Any, cast
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
@@ -26,11 +25,12 @@ from disroom.chat.events import Event
 from disroom.chat.hub import Hub
 from disroom.chat.interfaces import IMember
 from disroom.chat.names import Nick, RoomName
+from disroom.transports.connections import Connections
 from disroom.transports.dispatch import dispatch
 from disroom.transports.lane import Lane, Pace
 from disroom.transports.outbox import Flusher, Outbox
 from disroom.wire import commands
-from disroom.wire.errors import GoingDown, LineTooLong, ServerFull, SlowClient
+from disroom.wire.errors import LineTooLong, ServerFull, SlowClient
 from disroom.wire.line import (
     GOODBYE,
     PONG,
@@ -68,7 +68,6 @@ class LineSettings:
         line_bytes: The longest line that is read, without its end.
         queue_bytes: What may wait for a client that does not read.
         flood: Commands a second, and at once; None for no limit.
-        connections: How many there may be.
         motd: The message of the day, a line each.
         telnet: Clients are telnet: negotiate at once.
     """
@@ -76,7 +75,6 @@ class LineSettings:
     line_bytes: int = 4096
     queue_bytes: int = 1 << 20
     flood: tuple[float, int] | None = (20.0, 100)
-    connections: int = 1 << 20
     motd: tuple[str, ...] = ()
     telnet: bool = False
 
@@ -116,12 +114,14 @@ class LineProtocol(LineReceiver):
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
             self.transport.setTcpKeepAlive(True)
-            # Telnet's SYNCH is urgent data; out of line, its data mark would turn up by itself.
-            self.transport.getHandle().setsockopt(SOL_SOCKET, SO_OOBINLINE, 1)
+            handle = self.transport.getHandle()
+            if isinstance(handle, socket):
+                # Telnet's SYNCH is urgent; out of line, its data mark would turn up by itself.
+                handle.setsockopt(SOL_SOCKET, SO_OOBINLINE, 1)
         self._outbox = Outbox(
             self.transport, self._owner.flusher, self._owner.settings.queue_bytes, self._overflowed
         )
-        if not self._owner.admit(self):
+        if not self._owner.connections.admit(self):
             self._closing = True
             self._hang_up(error_line(ServerFull()))
             return
@@ -198,7 +198,7 @@ class LineProtocol(LineReceiver):
         """End the session, unless a client that closed early still has requests in the lane."""
         if self._abort and self._abort.active():
             self._abort.cancel()
-        self._owner.forget(self)
+        self._owner.connections.forget(self)
         self._outbox.stopProducing()
         if not self._closing and not (self._input_ended and not self._lane.idle):
             self._lane.clear()
@@ -334,8 +334,13 @@ _OWN: dict[type[Any], Callable[[LineProtocol, Any], Awaitable[None]]] = {
 class LineFactory(ServerFactory):
     """Makes the connections of one kind of listener.
 
-    Attributes:
-        connections: Those that are open and were admitted.
+    Args:
+        reactor: For what waits.
+        hub: Where sessions are opened.
+        connections: Counts those of all listeners.
+        flusher: Shared by all listeners.
+        format: Shared by all listeners of the text protocol, so that an event is formatted once.
+        settings: Of this listener.
     """
 
     noisy = False
@@ -345,47 +350,18 @@ class LineFactory(ServerFactory):
         *,
         reactor: IReactorTime,
         hub: Hub,
+        connections: Connections,
         flusher: Flusher,
         format: LineFormat,
         settings: LineSettings,
     ) -> None:
         self.reactor = reactor
         self.hub = hub
+        self.connections = connections
         self.flusher = flusher
         self.format = format
         self.settings = settings
-        self.connections: set[LineProtocol] = set()
-        self._all_gone: list[Deferred[None]] = []
 
     def buildProtocol(self, addr: IAddress | None) -> LineProtocol:
         """Make the protocol of a new connection."""
         return LineProtocol(self)
-
-    def admit(self, protocol: LineProtocol) -> bool:
-        """Count a connection in; False where there are too many."""
-        if len(self.connections) >= self.settings.connections:
-            return False
-        self.connections.add(protocol)
-        return True
-
-    def forget(self, protocol: LineProtocol) -> None:
-        """Count a connection out."""
-        self.connections.discard(protocol)
-        if not self.connections:
-            waiting, self._all_gone = self._all_gone, []
-            for deferred in waiting:
-                deferred.callback(None)
-
-    def close_all(self) -> None:
-        """Say goodbye to everybody."""
-        for protocol in tuple(self.connections):
-            protocol.close(GoingDown())
-
-    def all_gone(self) -> Deferred[None]:
-        """Return when no connection is open."""
-        deferred: Deferred[None] = Deferred()
-        if self.connections:
-            self._all_gone.append(deferred)
-        else:
-            deferred.callback(None)
-        return deferred

@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from os import fsdecode
 from typing import Any
 
-from twisted.internet.defer import DeferredList, TimeoutError, maybeDeferred
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.defer import TimeoutError, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.interfaces import (
+    IAddress,
+    IListeningPort,
+    IProtocolFactory,
+    IStreamServerEndpoint,
+)
 from twisted.logger import Logger
 
-from disroom.transports.line import LineFactory
+from disroom.transports.connections import Connections
 
 GOODBYE_SECONDS = 1.0
 """How long clients may take to read their goodbye."""
@@ -28,17 +35,24 @@ class Listener:
 
     name: str
     endpoint: IStreamServerEndpoint
-    factory: LineFactory
+    factory: IProtocolFactory
 
 
 class Listeners:
-    """All listening ports of the text protocol."""
+    """All listening ports for clients.
+
+    Args:
+        connections: What comes in through them.
+    """
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, listeners: Sequence[Listener]) -> None:
+    def __init__(
+        self, reactor: Any, listeners: Sequence[Listener], connections: Connections
+    ) -> None:
         self._reactor = reactor
         self._listeners = listeners
+        self._connections = connections
         self._ports: list[IListeningPort] = []
 
     async def start(self) -> None:
@@ -63,15 +77,16 @@ class Listeners:
         """Listen no more, say goodbye to everybody and wait until that is read, within a second."""
         for port in self._ports:
             await maybeDeferred(port.stopListening)
-        for listener in self._listeners:
-            listener.factory.close_all()
-        gone = [f.all_gone() for f in {listener.factory for listener in self._listeners}]
+        self._connections.close_all()
         with suppress(TimeoutError):
-            await DeferredList(gone).addTimeout(GOODBYE_SECONDS, self._reactor)
+            await self._connections.all_gone().addTimeout(GOODBYE_SECONDS, self._reactor)
 
 
-def _shown(address: Any) -> str:
-    host = getattr(address, "host", None)
-    if host is None:
-        return f"unix:{getattr(address, 'name', address)}"
-    return f"tcp:{host}:{address.port}" if ":" not in host else f"tcp:[{host}]:{address.port}"
+def _shown(address: IAddress) -> str:
+    if isinstance(address, UNIXAddress):
+        return f"unix:{fsdecode(address.name or b'')}"
+    if isinstance(address, IPv6Address):
+        return f"tcp:[{address.host}]:{address.port}"
+    if isinstance(address, IPv4Address):
+        return f"tcp:{address.host}:{address.port}"
+    return str(address)

@@ -1,0 +1,93 @@
+"""The bridge between asyncio, which nats-py speaks, and Deferreds: the only one.
+
+The reactor runs asyncio's loop, so a task of that loop and a callback of the reactor take turns in
+one thread. What is missing is that one can be awaited by the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import types
+from collections.abc import Coroutine, Generator
+from typing import Any, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.defer import TimeoutError as DeferredTimeoutError
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+T = TypeVar("T")
+
+
+class TimedOut(Exception):
+    """Something took longer than it was allowed to, and was cancelled."""
+
+
+def deferred(coroutine: Coroutine[Any, Any, T]) -> Deferred[T]:
+    """Run an asyncio coroutine as a task.
+
+    Cancelling the Deferred cancels the task and does not wait for its end: a task that ignores the
+    cancellation holds nobody up. A task that was cancelled by somebody else fails the Deferred with
+    Twisted's CancelledError.
+    """
+    task = asyncio.get_event_loop().create_task(coroutine)
+
+    def cancel(result: Deferred[T]) -> None:
+        task.cancel()
+
+    result: Deferred[T] = Deferred(cancel)
+
+    def ended(task: asyncio.Task[T]) -> None:
+        error = CancelledError() if task.cancelled() else task.exception()
+        if result.called:
+            return
+        if error is None:
+            result.callback(task.result())
+        else:
+            result.errback(Failure(error))
+
+    task.add_done_callback(ended)
+    return result
+
+
+def prompt(coroutine: Coroutine[Any, Any, T]) -> Deferred[T]:
+    """Run an asyncio coroutine at once as far as it goes, and only what has to wait as a task.
+
+    For those that hardly ever wait: a publish of nats-py costs twice as much as a task. Not for one
+    that asks for its own task before it first waits, as asyncio's timeouts do.
+    """
+    try:
+        waits_for = coroutine.send(None)
+    except StopIteration as end:
+        return succeed(end.value)
+    except Exception:
+        return fail()
+    return deferred(_rest(coroutine, waits_for))
+
+
+async def within(seconds: float, clock: IReactorTime, result: Deferred[T]) -> T:
+    """Wait for a Deferred, for so long at most; then it is cancelled.
+
+    Raises:
+        TimedOut: It took longer.
+    """
+    try:
+        return await result.addTimeout(seconds, clock)
+    except DeferredTimeoutError:
+        raise TimedOut(f"no answer within {seconds:g} s") from None
+
+
+async def _rest(coroutine: Coroutine[Any, Any, T], waits_for: object) -> T:
+    return await _resumed(coroutine, waits_for)
+
+
+@types.coroutine
+def _resumed(coroutine: Coroutine[Any, Any, T], waits_for: object) -> Generator[object, None, T]:
+    """Go on with a coroutine that has yielded once; what it waits for is the task's to wait for."""
+    try:
+        yield waits_for
+    except BaseException:
+        coroutine.close()
+        raise
+    result: T = yield from coroutine
+    return result

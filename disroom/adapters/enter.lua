@@ -1,0 +1,40 @@
+-- Registers an incarnation, on each connection. ARGV: 5 name of the instance, 6 lease ms, 7 settle
+-- ms, 8 the ms without any tick after which leases are not trusted, 9 '1' if the incarnation never
+-- held a lease, 10 '1' if it supersedes one that has the name, 11 '1' if no other instance can have
+-- sessions, 12 the greatest version that the caller has seen.
+-- ok: {ms still to settle, whether it has the name}; lease: it was reaped, take a new id.
+local name, lease, settle, jump = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local fresh, supersedes, alone = ARGV[9] == '1', ARGV[10] == '1', ARGV[11] == '1'
+
+local leases, named = key('leases'), redis.call('HGET', key('instances'), name)
+local rival = named and named ~= own and redis.call('ZSCORE', leases, named)
+if rival and supersedes then
+  redis.call('ZREM', leases, named)
+  redis.call('HSET', key('reaping'), named, 'server lost')
+  rival = false
+end
+
+-- A store that is another one than before, or in which nobody ticked, may lack what others hold.
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+local before = redis.call('HMGET', key('epoch'), 'run', 'seen')
+local unwatched = before[2] and now_ms - before[2] > jump and redis.call('ZCARD', leases) > 0
+if before[1] ~= run or unwatched then
+  local settled = alone and now_ms or now_ms + settle
+  redis.call('HSET', key('epoch'), 'run', run, 'settled', whole(settled))
+end
+if now_ms > tonumber(before[2] or 0) then -- were it put back here, no tick would notice
+  redis.call('HSET', key('epoch'), 'seen', whole(now_ms))
+end
+if tonumber(ARGV[12]) > tonumber(redis.call('GET', key('mark')) or 0) then
+  redis.call('SET', key('mark'), ARGV[12])
+end
+
+if not fresh and not redis.call('ZSCORE', leases, own) then
+  return answer('lease')
+end
+redis.call('ZADD', leases, whole(now_ms + lease), own)
+redis.call('HSET', key('holders'), own, name)
+if not rival then
+  redis.call('HSET', key('instances'), name, own)
+end
+return answer('ok', { settling(), not rival })

@@ -1,0 +1,211 @@
+"""One followed room: its live copies, what has to be read to put them in order, and its follower."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from nats.aio.msg import Msg
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from disroom.adapters.follower import RoomOrder, Verdict
+from disroom.adapters.history import RoomReader
+from disroom.adapters.jsapi import Stored
+from disroom.adapters.nats import NatsConnection, NatsError, NatsSubscription, NotConnected
+from disroom.adapters.stream import StreamSettings
+from disroom.chat.events import Gap
+from disroom.chat.interfaces import IRoomFollower
+from disroom.chat.names import RoomName
+from disroom.wire.envelope import BadEnvelope, Envelope
+
+FLUSH_SECONDS = 2.0
+PATIENCE_SECONDS = 5.0
+RETRY_SECONDS = 0.25
+
+MOST_REPLAYED = 1000
+"""Of a stream that was made anew, how many messages of a room are delivered from its beginning."""
+
+
+class RoomFeed:
+    """Delivers one room to its follower.
+
+    Args:
+        room: The room.
+        follower: Who takes its messages.
+        connection: Brings the live copies.
+        reader: Reads from the stream.
+        settings: The stream's.
+        clock: The reactor.
+        suspect: Called when the stream may be another one; must lead to `resume` or `restart`.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        room: RoomName,
+        follower: IRoomFollower,
+        *,
+        connection: NatsConnection,
+        reader: RoomReader,
+        settings: StreamSettings,
+        clock: IReactorTime,
+        suspect: Callable[[], None],
+    ) -> None:
+        self.room = room
+        self.subject = settings.room_subject(room.token)
+        self.order = RoomOrder(self._deliver, self._lose)
+        self.newest = 0
+        self._follower = follower
+        self._connection = connection
+        self._reader = reader
+        self._live_subject = settings.live_subject(room.token)
+        self._clock = clock
+        self._suspect = suspect
+        self._closed = False
+        self._subscription: NatsSubscription | None = None
+        self._filling: Deferred[None] | None = None
+        self._patience: IDelayedCall | None = None
+
+    @property
+    def newest(self) -> int:
+        """The newest seq that the room is known to have had."""
+        return max(self.order.last, self.order.target, self._stored)
+
+    async def open(self, recent: int, position: Callable[[], int]) -> None:
+        """Deliver the room's last messages and be live.
+
+        Args:
+            recent: How many.
+            position: The newest seq of the whole stream that is known to exist.
+
+        Raises:
+            NatsError: It does not work just now.
+        """
+        self._subscription = await self._connection.subscribe(self._live_subject, self._received)
+        await self._connection.flush(FLUSH_SECONDS)
+        await self._begin(recent, position())
+
+    async def _begin(self, recent: int, position: int) -> None:
+        newest, from_leader = await self._reader.newest(self.subject)
+        messages: list[Stored] = []
+        if newest and recent:
+            messages, _ = await self._reader.page(self.subject, recent, None, newest)
+        self.order.opened(messages, newest, position if from_leader else 0)
+        self._go_on()
+
+    def close(self) -> None:
+        """Deliver nothing more; idempotent."""
+        self._closed = True
+        if self._subscription is not None:
+            self._subscription.cancel()
+        self._stop_reading()
+        self._stop_waiting()
+
+    def stored(self, seq: int) -> None:
+        """Take note of a message of the room that this instance has stored."""
+        self._stored = max(self._stored, seq)
+
+    def expect(self, seq: int) -> None:
+        """Make sure that a message which the room has is delivered."""
+        if not self._closed and self.order.expect(seq):
+            self._go_on()
+
+    def resume(self) -> None:
+        """Go on after a suspicion: the stream is the same."""
+        if self._filling is None:
+            self.order.resume()
+            self._go_on()
+
+    def restart(self) -> None:
+        """Say that there is a gap, and deliver another stream from its beginning."""
+        if self._closed:
+            return
+        self._stop_reading()
+        self._stop_waiting()
+        self._stored = 0
+        self.order.restart()
+        self._read(self._start_over())
+
+    async def _start_over(self) -> None:
+        while True:
+            try:
+                await self._begin(MOST_REPLAYED, 0)
+                return
+            except NatsError as error:
+                self._log.debug("#{room}: cannot start over: {error}", room=self.room, error=error)
+            await deferLater(self._clock, RETRY_SECONDS)
+
+    def _received(self, message: Msg) -> None:
+        try:
+            stored = Stored.from_message(message)
+        except (KeyError, ValueError):
+            self._log.warn("{subject}: not a message of the stream", subject=self._live_subject)
+            return
+        verdict = self.order.live(stored)
+        if verdict is Verdict.SUSPECT:
+            self._suspect()
+        elif verdict is Verdict.BEHIND:
+            self._go_on()
+        elif self._patience is not None and not self.order.holding:
+            self._stop_waiting()
+
+    def _go_on(self) -> None:
+        """Read what is missing, if anything is."""
+        if self.order.holding and self._patience is None and not self._closed:
+            self._patience = self._clock.callLater(PATIENCE_SECONDS, self._lose_patience)
+        if self.order.behind:
+            self._read(self._fill())
+
+    def _read(self, reading: Coroutine[Any, Any, None]) -> None:
+        """Read on the side; one at a time, which goes on until nothing is missing any more."""
+        if self._reading is not None or self._closed:
+            reading.close()
+            return
+        self._reading = Deferred.fromCoroutine(reading)
+        self._reading.addErrback(self._reading_failed)
+        self._reading.addCallback(self._reading_ended)
+
+    async def _fill(self) -> None:
+        order = self.order
+        while order.behind:
+            need = order.target
+            try:
+                missed = await self._reader.missed(
+                    self.subject, last=order.last, base=order.base, need=need
+                )
+            except NotConnected:
+                return  # all rooms are compared when there is a connection again
+            except NatsError as error:
+                self._log.debug("#{room}: cannot be read: {error}", room=self.room, error=error)
+                if not order.holding:
+                    return  # they are compared every few seconds as well
+                await deferLater(self._clock, RETRY_SECONDS)
+            else:
+                order.filled(missed.messages, need, missed.lost_before)
+
+    def _lose_patience(self) -> None:
+        self._patience = None
+        if not self.order.holding:
+            return
+        if self._connection.connected:
+            self.order.give_up()
+        self._go_on()
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None and self._patience.active():
+            self._patience.cancel()
+        self._patience = None
+
+    def _deliver(self, stored: Stored) -> None:
+        self.newest = max(self.newest, stored.seq)
+        try:
+            message = Envelope.decode(stored.data).message(self.room, stored.seq, stored.at)
+        except BadEnvelope as error:
+            self._log.warn("Seq {seq}: {error}", seq=stored.seq, error=error)
+            self._tell(Gap(self.room, stored.seq, stored.seq))
+        else:
+            self._tell(message)

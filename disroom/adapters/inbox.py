@@ -1,0 +1,124 @@
+"""Answers to what this instance asks: one subscription for all of them, and a table.
+
+nats-py has the like, but makes and waits for a task with each answer, at twice the price.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+from nats.aio.msg import Msg
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from disroom.adapters.aio import TimedOut, within
+from disroom.adapters.nats import NatsConnection, NatsError, NotConnected
+
+REQUEST_SECONDS = 2.0
+
+STATUS = "Status"
+NO_RESPONDERS = "503"
+
+
+class NoAnswer(NatsError):
+    """Nothing came back in time, though the connection is up."""
+
+
+class NobodyListens(NatsError):
+    """The server knows of nobody who listens to the subject."""
+
+
+class Inbox:
+    """Where answers arrive.
+
+    Everybody who waits is told at once when the connection is lost: an answer that was under way
+    then will not come.
+    """
+
+    def __init__(self, connection: NatsConnection, clock: IReactorTime) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._prefix = f"_INBOX.{secrets.token_hex(11)}."
+        self._count = 0
+        self._awaited: dict[str, Deferred[Msg]] = {}
+        self._streams: dict[str, Callable[[Msg | None], None]] = {}
+        connection.watch(connected=lambda: None, lost=self._lost)
+
+    async def start(self) -> None:
+        """Subscribe."""
+        await self._connection.subscribe(f"{self._prefix}*", self._received)
+
+    def expect(self) -> tuple[str, Deferred[Msg]]:
+        """Make a reply subject and what its answer fires.
+
+        A lost connection fails it with `NotConnected`; cancelling it forgets it.
+        """
+        self._count += 1
+        reply = f"{self._prefix}{self._count}"
+        answer: Deferred[Msg] = Deferred(lambda cancelled: self.forget(reply))
+        self._awaited[str(self._count)] = answer
+        return reply, answer
+
+    def forget(self, reply: str) -> None:
+        """Expect nothing at a reply subject any more; what it would have fired does not fire."""
+        self._awaited.pop(reply[len(self._prefix) :], None)
+
+    def give_up(self, reply: str) -> None:
+        """Fail what is expected at a reply subject with `NoAnswer`, if it has not come yet."""
+        answer = self._awaited.pop(reply[len(self._prefix) :], None)
+        if answer is not None:
+            answer.errback(NoAnswer("no answer in time"))
+
+    def open_stream(self, receive: Callable[[Msg | None], None]) -> str:
+        """Make a reply subject for any number of answers; None is: the connection was lost.
+
+        To be closed by `close_stream`.
+        """
+        self._count += 1
+        token = str(self._count)
+        self._streams[token] = receive
+        return self._prefix + token
+
+    def close_stream(self, reply: str) -> None:
+        """Receive nothing more at a reply subject."""
+        self._streams.pop(reply[len(self._prefix) :], None)
+
+    async def request(
+        self, subject: str, payload: bytes, *, seconds: float = REQUEST_SECONDS
+    ) -> Msg:
+        """Ask, and return the first answer.
+
+        Raises:
+            NotConnected: There is no connection, or it was lost meanwhile.
+            NobodyListens: Nobody listens.
+            NoAnswer: Nobody answered in time.
+        """
+        reply, answer = self.expect()
+        try:
+            await self._connection.publish(subject, payload, reply=reply)
+        except NotConnected:
+            self.forget(reply)
+            raise
+        try:
+            message = await within(seconds, self._clock, answer)
+        except TimedOut as error:
+            raise NoAnswer(f"no answer from {subject} within {seconds:g} s") from error
+        if message.headers and message.headers.get(STATUS) == NO_RESPONDERS:
+            raise NobodyListens(f"nobody answers {subject}")
+        return message
+
+    def _received(self, message: Msg) -> None:
+        token = message.subject[len(self._prefix) :]
+        answer = self._awaited.pop(token, None)
+        if answer is not None:
+            answer.callback(message)
+        elif token in self._streams:
+            self._streams[token](message)
+
+    def _lost(self) -> None:
+        awaited, self._awaited = self._awaited, {}
+        for answer in awaited.values():
+            answer.errback(NotConnected("the connection to NATS was lost"))
+        for receive in tuple(self._streams.values()):
+            receive(None)

@@ -1,0 +1,30 @@
+-- Enters a room. ARGV: 5 session, 6 token, 7 name, 8 the version that the caller knows, 0: none.
+-- ok: {version, name, order, members}: members as in the room's hash, flat, or false if the known
+-- version was the newest before. Idempotent: who is in already changes nothing. Refused while
+-- settling.
+local sid, token, known = ARGV[5], ARGV[6], tonumber(ARGV[8])
+local refused = refusal(true)
+if refused then
+  return refused
+end
+local session = redis.call('HMGET', key('session', sid), 'holder', 'nick', 'away')
+if session[1] ~= own then
+  return answer('session')
+end
+local before = version_of(token)
+local version, order = before, nil
+local present = redis.call('HGET', key('room', token), sid)
+if present then
+  order = parsed(present)
+else
+  local nick, away = session[2], session[3] and true
+  version = next_version(token)
+  order = version
+  admit(token, ARGV[7], sid, order, away, nick)
+  changed(token, version, { { sid, nick, away or false } }, {}, {}, '')
+end
+local members = false
+if known == 0 or known ~= before then
+  members = redis.call('HGETALL', key('room', token))
+end
+return answer('ok', { version, redis.call('HGET', key('names'), token), order, members })

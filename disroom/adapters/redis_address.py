@@ -1,0 +1,135 @@
+"""Where a Redis is and how to prove oneself to it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.ssl import (
+    Certificate,
+    PrivateCertificate,
+    optionsForClientTLS,
+    trustRootFromCertificates,
+)
+
+DEFAULT_PORT = 6379
+
+_PEM_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.S)
+
+
+@dataclass(frozen=True, slots=True)
+class RedisAddress:
+    """A Redis on TCP, with or without TLS, or on a unix socket.
+
+    Attributes:
+        host: Empty where ``path`` is set.
+        path: Of the unix socket, empty where ``host`` is set.
+        ca_file: Certificates (PEM) to trust in place of the machine's.
+        cert_file: The client's own certificate (PEM), where the server asks for one.
+        key_file: Its key (PEM).
+    """
+
+    host: str = ""
+    port: int = DEFAULT_PORT
+    path: str = ""
+    database: int = 0
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls: bool = False
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+
+    @classmethod
+    def parse(
+        cls,
+        url: str,
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        ca_file: Path | None = None,
+        cert_file: Path | None = None,
+        key_file: Path | None = None,
+    ) -> RedisAddress:
+        """Read ``redis[s]://[[USER]:PASSWORD@]HOST[:PORT][/DB]`` or ``unix://PATH``.
+
+        ``?db=N`` chooses the database in either. Credentials given apart win over the URL's.
+
+        Raises:
+            ValueError: It is none of these; the message is for people and holds no password.
+        """
+        parts = urlsplit(url)
+        shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        try:
+            port = parts.port or DEFAULT_PORT
+        except ValueError:
+            raise ValueError(f"{shown}: the port must be a number up to 65535") from None
+        query = parse_qs(parts.query, keep_blank_values=True)
+        path = parts.path
+        if parts.scheme in ("redis", "rediss"):
+            if not parts.hostname:
+                raise ValueError(f"{shown}: a host is missing")
+            numbers = query.pop("db", [path.removeprefix("/") or "0"])
+            path = ""
+        elif parts.scheme == "unix":
+            if not path.startswith("/"):
+                raise ValueError(f"{shown}: an absolute path is missing, as in unix:///run/redis")
+            numbers = query.pop("db", ["0"])
+        else:
+            raise ValueError(f"{shown}: not a redis://, rediss:// or unix:// URL")
+        if query:
+            raise ValueError(f"{shown}: unknown option {', '.join(sorted(query))}")
+        if not re.fullmatch(r"[0-9]{1,9}", numbers[-1]):
+            raise ValueError(f"{shown}: the database must be a number")
+        return cls(
+            host=parts.hostname or "" if parts.scheme != "unix" else "",
+            port=port,
+            path=unquote(path),
+            database=int(numbers[-1]),
+            username=username or (unquote(parts.username) if parts.username else None),
+            password=password or (unquote(parts.password) if parts.password else None),
+            tls=parts.scheme == "rediss",
+            ca_file=ca_file,
+            cert_file=cert_file,
+            key_file=key_file,
+        )
+
+    def __str__(self) -> str:
+        """The URL without credentials."""
+        if self.path:
+            return f"unix://{self.path}" + (f"?db={self.database}" if self.database else "")
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        suffix = f"/{self.database}" if self.database else ""
+        return f"redis{'s' if self.tls else ''}://{host}:{self.port}{suffix}"
+
+    def endpoint(self, reactor: Any, timeout: float) -> IStreamClientEndpoint:
+        """The endpoint to connect to; with TLS the server must prove its name.
+
+        Raises:
+            OSError: A certificate file cannot be read.
+            ValueError: A certificate file does not hold what it should.
+        """
+        if self.path:
+            endpoint: IStreamClientEndpoint = UNIXClientEndpoint(reactor, self.path, timeout)
+            return endpoint
+        endpoint = HostnameEndpoint(reactor, self.host, self.port, timeout)
+        return wrapClientTLS(self._tls_options(), endpoint) if self.tls else endpoint
+
+    def _tls_options(self) -> Any:
+        trusted, own = None, None
+        if self.ca_file is not None:
+            found = _PEM_CERTIFICATE.findall(self.ca_file.read_bytes())
+            if not found:
+                raise ValueError(f"{self.ca_file} holds no certificate")
+            trusted = trustRootFromCertificates([Certificate.loadPEM(pem) for pem in found])
+        if self.cert_file is not None:
+            pem = self.cert_file.read_bytes()
+            if self.key_file is not None:
+                pem += self.key_file.read_bytes()
+            own = PrivateCertificate.loadPEM(pem)
+        return optionsForClientTLS(self.host, trusted, own)

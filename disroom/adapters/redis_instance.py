@@ -1,0 +1,198 @@
+"""This instance in the presence store: two connections, clockwork, a beginning and an end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.logger import Logger
+
+from disroom.adapters.redis_address import RedisAddress
+from disroom.adapters.redis_connection import RedisConnection, RedisUnavailable
+from disroom.adapters.redis_holdings import Holdings
+from disroom.adapters.redis_lease import SETTLE_MARGIN, RedisLease, boot_time
+from disroom.adapters.redis_link import LinkFailure, RedisLink
+from disroom.adapters.redis_scripts import PresenceScripts, Reply, change_of
+from disroom.adapters.redis_settings import RedisSettings
+from disroom.chat.interfaces import IPresenceWatcher
+
+_log = Logger()
+
+
+class PresenceStartError(Exception):
+    """Presence cannot be started; the message is one line that says why."""
+
+
+class RedisInstance:
+    """Connects an instance and keeps it connected, registered and informed.
+
+    Two connections: one for commands, one that hears the changes of all rooms on one channel. (A
+    channel for each room would cost every join and leave a second command, and leave a moment
+    between subscribing and reading the roster.)
+
+    Its arguments are those of `RedisPresence`.
+
+    Attributes:
+        holdings: What is to be found in the store, and what is owed to it.
+        lease: The standing with the store.
+        watcher: Who hears of changes.
+    """
+
+    def __init__(
+        self,
+        *,
+        reactor: Any,
+        settings: RedisSettings,
+        address: Callable[[], RedisAddress],
+        instance_name: str,
+        fresh_id: Callable[[], str],
+        alone: bool = False,
+        reincarnated: Callable[[str], None] = lambda incarnation: None,
+        clock: Callable[[], float] = boot_time,
+    ) -> None:
+        self.holdings = Holdings()
+        self.watcher: IPresenceWatcher | None = None
+        self._reactor = reactor
+        self._settings = settings
+        self._subscribed = False
+        self._scripts = PresenceScripts(prefix=settings.prefix, keeps_empty=settings.keeps_empty)
+        self.lease = RedisLease(
+            reactor=reactor,
+            settings=settings,
+            scripts=self._scripts,
+            holdings=self.holdings,
+            instance_name=instance_name,
+            fresh_id=fresh_id,
+            alone=alone,
+            uncertain=self._uncertain,
+            lost=self._lost,
+            reincarnated=reincarnated,
+            clock=clock,
+        )
+        self._commands = RedisLink(
+            "presence",
+            reactor=reactor,
+            address=address,
+            timeout=settings.timeout,
+            prepare=self.lease.enter,
+            ended=self.lease.left,
+        )
+        self._changes = RedisLink(
+            "changes of presence",
+            reactor=reactor,
+            address=address,
+            timeout=settings.timeout,
+            prepare=self._subscribe,
+            published=self._published,
+        )
+        self._loops = tuple(LoopingCall(work) for work in (self._tick, self._ping))
+        for loop in self._loops:
+            loop.clock = reactor
+
+    async def start(self) -> None:
+        """Connect, register, and wait until the store has settled.
+
+        Raises:
+            PresenceStartError: Redis cannot be reached or used; nothing is left running.
+        """
+        settings = self._settings
+        try:
+            await self._changes.start(settings.start_timeout)
+            await self._commands.start(settings.start_timeout)
+            for loop in self._loops:
+                loop.start(settings.tick)
+            settled = Deferred.fromCoroutine(self.lease.settled())
+            await settled.addTimeout(settings.settle + settings.start_timeout, self._reactor)
+            await self._tick()  # a predecessor's users are gone when this returns
+        except LinkFailure as failure:
+            await self._close()
+            raise PresenceStartError(str(failure)) from None
+        except TimeoutError:
+            await self._close()
+            raise PresenceStartError("Redis: the presence store does not settle") from None
+
+    async def stop(self) -> None:
+        """Release every session at once, if Redis answers, and disconnect. Idempotent."""
+        try:
+            retired = Deferred.fromCoroutine(self.lease.retire("server stopped"))
+            await retired.addTimeout(self._settings.stop_timeout, self._reactor)
+        except (RedisUnavailable, TimeoutError):
+            if self.holdings.sessions:
+                _log.warn("Redis was not told that this server stops; its users linger a while")
+        await self._close()
+
+    async def _close(self) -> None:
+        for loop in self._loops:
+            if loop.running:
+                loop.stop()
+        self.lease.close()
+        await self._commands.stop()
+        await self._changes.stop()
+
+    async def _tick(self) -> None:
+        try:
+            await self.lease.tick()
+        except Exception:
+            _log.failure("The lease in Redis was not renewed")
+
+    async def _ping(self) -> None:
+        """Find out whether the connection for changes still is one; it would only be silent."""
+        if self._changes.connection is not None:
+            with suppress(RedisUnavailable):
+                await self._changes.connection.ask("PING")
+
+    async def ask(self, script: str, *arguments: str | bytes | int) -> Reply:
+        """Run a script; a store that settles is waited for.
+
+        Returns:
+            The reply: ``ok`` or ``taken``.
+
+        Raises:
+            RedisUnavailable: At once while the connection is away; or the script may have been run;
+                or nothing came of waiting.
+        """
+        seconds, settings = self._reactor.seconds, self._settings
+        deadline, settling, mended = seconds() + settings.timeout, False, False
+        while True:
+            connection = await self.lease.standing(deadline)
+            reply = await self.lease.run(connection, script, *arguments)
+            if reply.status in ("ok", "taken"):
+                return reply
+            if reply.status == "settling":
+                if not settling:
+                    deadline, settling = seconds() + settings.settle + 1, True
+                left = msgspec.msgpack.decode(reply.body, type=float) / 1000
+                await deferLater(self._reactor, left + SETTLE_MARGIN)
+            elif reply.status == "session" and mended:
+                raise RedisUnavailable("the session is not in the store")
+            else:
+                mended = True
+                self.lease.enter_again(connection)
+            if seconds() > deadline:
+                raise RedisUnavailable("the store does not settle")
+
+    # What the watcher hears.
+
+    async def _subscribe(self, connection: RedisConnection) -> None:
+        await connection.ask("SUBSCRIBE", self._scripts.channel(connection))
+        if self._subscribed:
+            self._uncertain()
+        self._subscribed = True
+
+    def _published(self, message: bytes) -> None:
+        change = change_of(message)
+        self.lease.saw(change.version)
+        if self.watcher is not None:
+            self.watcher.changed(change)
+
+    def _uncertain(self) -> None:
+        if self.watcher is not None:
+            self.watcher.uncertain()
+
+    def _lost(self, session: str) -> None:
+        if self.watcher is not None:
+            self.watcher.lost(session)

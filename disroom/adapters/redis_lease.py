@@ -1,0 +1,284 @@
+"""This instance's standing with the presence store: its lease, and what is asserted under it.
+
+An instance is known to the store by an *incarnation*, an id that it has for as long as its lease
+lasts. The lease is renewed at every tick. If it is lost all the same (this process was frozen, or
+cut off, or the store lost its data), the others have taken or may take the sessions out, so the
+instance comes back as a new incarnation and asserts its sessions again.
+
+While the store settles, that is, while others may not have asserted theirs yet, nobody is reaped
+and nothing is given away.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from disroom.adapters.redis_connection import RedisConnection, RedisUnavailable
+from disroom.adapters.redis_holdings import Holdings
+from disroom.adapters.redis_scripts import EnterReply, PresenceScripts, Reply, TickReply
+from disroom.adapters.redis_settings import RedisSettings
+from disroom.adapters.runtime import Signal
+
+SETTLE_MARGIN = 0.01
+"""Seconds by which a settle window is waited for longer than it lasts."""
+
+_log = Logger()
+_decode_enter = msgspec.msgpack.Decoder(EnterReply).decode
+_decode_tick = msgspec.msgpack.Decoder(TickReply).decode
+_decode_lost = msgspec.msgpack.Decoder(tuple[str, ...]).decode
+_decode_count = msgspec.msgpack.Decoder(int).decode
+
+
+class _State(Enum):
+    AWAY = "not connected"
+    ENTERING = "connected, the sessions are being asserted"
+    STANDING = "everything is in the store"
+
+
+def boot_time() -> float:
+    """Seconds of a clock that runs on while the machine sleeps, where there is one."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
+
+
+class RedisLease:
+    """Keeps this instance registered.
+
+    Args:
+        uncertain: Called when presence may have changed without an announcement.
+        lost: Called for a session whose nick another has got.
+        reincarnated: Called with the new incarnation when the former was lost.
+    """
+
+    def __init__(
+        self,
+        *,
+        reactor: Any,
+        settings: RedisSettings,
+        scripts: PresenceScripts,
+        holdings: Holdings,
+        instance_name: str,
+        fresh_id: Callable[[], str],
+        alone: bool,
+        uncertain: Callable[[], None],
+        lost: Callable[[str], None],
+        reincarnated: Callable[[str], None],
+        clock: Callable[[], float] = boot_time,
+    ) -> None:
+        self.incarnation = fresh_id()
+        self._reactor = reactor
+        self._settings = settings
+        self._scripts = scripts
+        self._holdings = holdings
+        self._instance_name = instance_name
+        self._fresh_id = fresh_id
+        self._alone = alone
+        self._uncertain = uncertain
+        self._lost = lost
+        self._reincarnated = reincarnated
+        self._clock = clock
+        self._state = _State.AWAY
+        self._connection: RedisConnection | None = None
+        self._changed = Signal()
+        self._registered = False  # the incarnation has held a lease
+        self._first = True
+        self._highest_version = 0
+        self._renewed = 0.0
+        self._settle: IDelayedCall | None = None
+        self._settled = Signal()
+
+    @property
+    def lapsed(self) -> bool:
+        """Whether the lease has run out by this machine's clock, so that others may have acted."""
+        return self._clock() > self._renewed + self._settings.lease
+
+    def saw(self, version: int) -> None:
+        """Remember a room's version: what a store that lost everything gives must be greater."""
+        self._highest_version = max(self._highest_version, version)
+
+    # Entering.
+
+    async def enter(self, connection: RedisConnection) -> None:
+        """Register over a new connection and make the store agree with the holdings.
+
+        Raises:
+            RedisUnavailable: The connection broke.
+        """
+        self._to(_State.ENTERING, connection)
+        await self._scripts.load(connection)
+        await self._register(connection)
+        await self._assert(connection)
+        self._to(_State.STANDING, connection)
+
+    def left(self) -> None:
+        """Take note that the connection is gone."""
+        self._to(_State.AWAY, None)
+
+    def _to(self, state: _State, connection: RedisConnection | None) -> None:
+        self._state, self._connection = state, connection
+        changed, self._changed = self._changed, Signal()
+        changed.fire()
+
+    async def _register(self, connection: RedisConnection) -> None:
+        while True:
+            asked = self._clock()
+            reply = await self.run(
+                connection,
+                "enter",
+                self._instance_name,
+                _milliseconds(self._settings.lease),
+                _milliseconds(self._settings.settle),
+                _milliseconds(self._settings.jump),
+                int(not self._registered),
+                int(self._first),
+                int(self._first and self._alone),
+                self._highest_version,
+            )
+            if reply.status == "ok":
+                break
+            self.incarnation = self._fresh_id()
+            self._registered = False
+            _log.warn("The lease in Redis was lost; asserting all sessions anew")
+            self._reincarnated(self.incarnation)
+        entered = _decode_enter(reply.body)
+        self._registered, self._first, self._renewed = True, False, asked
+        self._note_settling(entered.settling)
+        if not entered.named:
+            _log.error("Another server runs as {name}", name=self._instance_name)
+
+    async def _assert(self, connection: RedisConnection) -> None:
+        for batch in self._holdings.batches():
+            reply = await self.run(connection, "assert", batch)
+            if reply.status != "ok":
+                raise RedisUnavailable("the lease was lost again")
+            for session in _decode_lost(reply.body):
+                if self._holdings.sessions.pop(session, None):
+                    self._lost(session)
+        await self._pay(connection)
+
+    async def _pay(self, connection: RedisConnection) -> None:
+        """Make releases good that could not be made at their time."""
+        while self._holdings.owed:
+            session, reason = next(iter(self._holdings.owed.items()))
+            reply = await self.run(connection, "release", session, reason)
+            if reply.status != "ok":
+                raise RedisUnavailable("the lease was lost again")
+            self._holdings.owed.pop(session, None)
+
+    def enter_again(self, connection: RedisConnection) -> None:
+        """Begin to register anew over a connection that works, unless that is under way."""
+        if self._state is _State.STANDING and connection is self._connection:
+            entering = Deferred.fromCoroutine(self.enter(connection))
+            entering.addCallback(lambda _: self._uncertain())
+            # It is tried again over a new connection, and logged by the link.
+            entering.addErrback(lambda failure: connection.abort(failure.getErrorMessage()))
+
+    # Asking.
+
+    async def standing(self, deadline: float) -> RedisConnection:
+        """Wait until everything is in the store, and give the connection to it.
+
+        Raises:
+            RedisUnavailable: The connection is away, or the reactor's deadline has passed.
+        """
+        while self._state is not _State.STANDING or self._connection is None:
+            left = deadline - self._reactor.seconds()
+            if self._state is _State.AWAY or left <= 0:
+                raise RedisUnavailable("the connection is away")
+            try:
+                await self._changed.wait().addTimeout(left, self._reactor)
+            except TimeoutError:
+                raise RedisUnavailable("the sessions are still being asserted") from None
+        return self._connection
+
+    async def run(
+        self, connection: RedisConnection, script: str, *arguments: str | bytes | int
+    ) -> Reply:
+        """Run a script as the present incarnation; see `PresenceScripts.run`."""
+        return await self._scripts.run(connection, script, self.incarnation, *arguments)
+
+    # Time.
+
+    async def tick(self) -> None:
+        """Renew the lease and reap those that have lapsed; to be called once a second."""
+        if self._state is not _State.STANDING or self._connection is None:
+            return
+        connection, asked = self._connection, self._clock()
+        try:
+            reply = await self.run(
+                connection,
+                "tick",
+                _milliseconds(self._settings.lease),
+                _milliseconds(self._settings.settle),
+                _milliseconds(self._settings.jump),
+            )
+            if reply.status != "ok":
+                self.enter_again(connection)
+                return
+            self._renewed = asked
+            ticked = _decode_tick(reply.body)
+            self._note_settling(ticked.settling)
+            await self._pay(connection)
+            for incarnation in ticked.reaping:
+                await self._reap(connection, incarnation)
+        except RedisUnavailable:
+            pass  # the link has logged it and connects again
+
+    async def _reap(self, connection: RedisConnection, incarnation: str) -> None:
+        """Take a gone incarnation's sessions out, as far as this tick's time goes."""
+        until = self._reactor.seconds() + self._settings.tick
+        while self._reactor.seconds() < until:
+            reply = await self.run(connection, "reap", incarnation)
+            if not _decode_count(reply.body):
+                return
+
+    async def retire(self, reason: str) -> None:
+        """Give the lease up and take all sessions out at once.
+
+        Raises:
+            RedisUnavailable: The connection is away or broke; the lease will run out.
+        """
+        connection = await self.standing(self._reactor.seconds() + self._settings.timeout)
+        await self.run(connection, "retire", reason)
+        while _decode_count((await self.run(connection, "reap", self.incarnation)).body):
+            pass
+
+    def close(self) -> None:
+        """Forget all timers."""
+        self._to(_State.AWAY, None)
+        if self._settle is not None and self._settle.active():
+            self._settle.cancel()
+
+    # Settling.
+
+    async def settled(self) -> None:
+        """Wait until no settle window is open as far as this instance knows."""
+        while self._settle is not None:
+            await self._settled.wait()
+
+    def _note_settling(self, milliseconds: float) -> None:
+        if milliseconds <= 0:
+            return
+        if self._settle is not None and self._settle.active():
+            self._settle.cancel()
+        after = milliseconds / 1000 + SETTLE_MARGIN
+        self._settle = self._reactor.callLater(after, self._window_ended)
+
+    def _window_ended(self) -> None:
+        self._settle = None
+        settled, self._settled = self._settled, Signal()
+        settled.fire()
+        self._uncertain()
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)

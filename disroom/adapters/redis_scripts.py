@@ -1,0 +1,214 @@
+"""The Lua scripts beside this module, and what they answer.
+
+Each script is atomic, so it is one change of presence with its announcement, in one round trip.
+The contract of each is in its first lines; what they share is in ``store.lua``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred, FirstError, gatherResults
+
+from disroom.adapters.redis_connection import RedisConnection, RedisRefused, RedisUnavailable
+from disroom.chat.events import Member
+from disroom.chat.interfaces import Change
+from disroom.chat.names import Nick, RoomName
+
+_NAMES = (
+    *("enter", "assert", "tick", "retire", "reap"),
+    *("claim", "rename", "away", "join", "leave", "release"),
+    *("users", "rooms", "versions", "locate", "emptied", "note_empty", "forget_empty"),
+)
+
+
+class Reply(msgspec.Struct, array_like=True, frozen=True):
+    """What every script answers; ``store.lua`` lists the statuses."""
+
+    status: str
+    body: msgspec.Raw = msgspec.Raw(b"\xc0")
+
+
+class EnterReply(msgspec.Struct, array_like=True, frozen=True):
+    """Milliseconds to settle; whether the incarnation has its instance's name."""
+
+    settling: float
+    named: bool
+
+
+class TickReply(msgspec.Struct, array_like=True, frozen=True):
+    """Milliseconds to settle; the incarnations to be reaped."""
+
+    settling: float
+    reaping: tuple[str, ...]
+
+
+class JoinReply(msgspec.Struct, array_like=True, frozen=True):
+    """A room after a joining; the members as `members_of` reads them, or False."""
+
+    version: int
+    name: str
+    order: int
+    members: list[str] | bool
+
+
+class UsersReply(msgspec.Struct, array_like=True, frozen=True):
+    """A room; no name: it is empty."""
+
+    version: int
+    name: str | bool
+    settled: bool
+    members: list[str]
+
+
+class RoomsReply(msgspec.Struct, array_like=True, frozen=True):
+    """How many rooms there are, and the fullest with their numbers of members."""
+
+    total: int
+    rooms: tuple[tuple[str, int], ...]
+
+
+class VersionsReply(msgspec.Struct, array_like=True, frozen=True):
+    """The rooms' versions in the order in which they were asked for."""
+
+    settled: bool
+    versions: tuple[int, ...]
+
+
+class LocateReply(msgspec.Struct, array_like=True, frozen=True):
+    """Who holds a nick."""
+
+    nick: str
+    session: str
+    incarnation: str
+    instance: str
+    since: int
+    away: str | bool
+    rooms: tuple[str, ...]
+
+
+class EmptiedReply(msgspec.Struct, array_like=True, frozen=True):
+    """The time in milliseconds; token and entry in turn."""
+
+    settled: bool
+    now: int
+    entries: list[str]
+
+
+class _Published(msgspec.Struct, array_like=True, frozen=True):
+    name: str
+    version: int
+    at: int
+    joined: tuple[tuple[str, str, bool], ...]
+    left: tuple[tuple[str, str, bool], ...]
+    renamed: tuple[tuple[str, str, str, bool], ...]
+    reason: str
+
+
+_decode_reply = msgspec.msgpack.Decoder(Reply).decode
+_decode_published = msgspec.msgpack.Decoder(_Published).decode
+
+
+class PresenceScripts:
+    """The scripts for one set of keys.
+
+    Args:
+        prefix: Of all keys and of the channel on which changes are published.
+        keeps_empty: Whether rooms that empty are to be listed by ``emptied``.
+    """
+
+    def __init__(self, *, prefix: str, keeps_empty: bool) -> None:
+        self._prefix = prefix
+        self._keeps_empty = "1" if keeps_empty else "0"
+        here = files(__package__)
+        store = here.joinpath("store.lua").read_bytes()
+        self._sources = {name: store + here.joinpath(f"{name}.lua").read_bytes() for name in _NAMES}
+        self._hashes = {
+            name: hashlib.sha1(source, usedforsecurity=False).hexdigest()
+            for name, source in self._sources.items()
+        }
+
+    def channel(self, connection: RedisConnection) -> str:
+        """Name the channel; by the database too, since to Redis channels belong to none."""
+        return f"{self._prefix}:presence:{connection.database}"
+
+    async def load(self, connection: RedisConnection) -> None:
+        """Send the scripts ahead, all at once.
+
+        Raises:
+            RedisUnavailable: The connection broke.
+            RedisRefused: Redis takes no scripts.
+        """
+        loads = [
+            Deferred.fromCoroutine(connection.ask("SCRIPT", "LOAD", source))
+            for source in self._sources.values()
+        ]
+        try:
+            await gatherResults(loads, consumeErrors=True)
+        except FirstError as error:
+            error.subFailure.raiseException()
+
+    async def run(
+        self,
+        connection: RedisConnection,
+        name: str,
+        incarnation: str,
+        *arguments: str | bytes | int,
+    ) -> Reply:
+        """Run a script in one round trip, or in two if Redis has lost it.
+
+        Raises:
+            RedisUnavailable: The connection broke; or Redis can do nothing at present (it loads, is
+                a replica, is out of memory...), and the connection was aborted to look again.
+        """
+        shared = (self._prefix, self.channel(connection), incarnation, self._keeps_empty)
+        command = (*shared, *arguments)
+        try:
+            try:
+                answer = await connection.ask("EVALSHA", self._hashes[name], 0, *command)
+            except RedisRefused as error:
+                if not str(error).startswith("NOSCRIPT"):
+                    raise
+                answer = await connection.ask("EVAL", self._sources[name], 0, *command)
+        except RedisRefused as error:
+            connection.abort(f"{name}: {error}")
+            raise RedisUnavailable(connection.why) from None
+        return _decode_reply(answer)
+
+
+def members_of(flat: list[str]) -> tuple[Member, ...]:
+    """Read session and entry in turn into members, in the order of their joining."""
+    found = []
+    for session, entry in zip(flat[::2], flat[1::2], strict=True):
+        order, away, nick = entry.split(" ", 2)
+        found.append((int(order), Member(session, Nick.trusted(nick), away == "1")))
+    found.sort(key=_first)
+    return tuple(member for _, member in found)
+
+
+def change_of(message: bytes) -> Change:
+    """Read a change as it is published.
+
+    Raises:
+        msgspec.MsgspecError: It is none.
+    """
+    told = _decode_published(message)
+    return Change(
+        room=RoomName.trusted(told.name),
+        version=told.version,
+        at=told.at / 1e6,
+        joined=tuple(Member(s, Nick.trusted(nick), away) for s, nick, away in told.joined),
+        left=tuple(Member(s, Nick.trusted(nick), away) for s, nick, away in told.left),
+        renamed=tuple(
+            (Member(s, Nick.trusted(old), away), Member(s, Nick.trusted(new), away))
+            for s, old, new, away in told.renamed
+        ),
+        reason=told.reason,
+    )
+
+
+def _first(pair: tuple[int, Any]) -> int:
+    return pair[0]

@@ -1,0 +1,154 @@
+"""Child processes that end with this one, however it ends; see shim.py for how."""
+
+import contextlib
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
+from twisted.internet.interfaces import (
+    IProcessTransport,
+    IReactorProcess,
+    IReactorTime,
+)
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import Interface
+
+from disroom.brokers.errors import BrokerError
+
+Guard = Literal["pdeathsig", "pipe"]
+
+SHIM = Path(__file__).with_name("shim.py")
+TERM_SECONDS = 2.0
+KILL_SECONDS = 1.0  # after SIGKILL only a process stuck in the kernel takes any time
+KEPT_LINES = 20
+LONGEST_LINE = 1000  # bytes
+
+log = Logger()
+
+
+class IBrokerReactor(IReactorProcess, IReactorTime, Interface):
+    """What the brokers need of the reactor, besides the endpoints' TCP and unix sockets."""
+
+
+def default_guard() -> Guard:
+    """Return the way to kill orphans that fits this system."""
+    return "pdeathsig" if sys.platform == "linux" else "pipe"
+
+
+def spawn(
+    reactor: IBrokerReactor, name: str, command: Sequence[str], *, lock: int, guard: Guard
+) -> "Child":
+    """Start a program through the shim.
+
+    Call it from the thread that lives as long as the process does, the reactor's: to the kernel the
+    thread is the parent.
+
+    Args:
+        reactor: Spawns the process and measures time.
+        name: What the log calls it.
+        command: The executable's path and its arguments.
+        lock: A file descriptor that the child keeps open as long as it lives.
+        guard: How the child is made to end with us.
+
+    Raises:
+        BrokerError: The system refuses another process.
+    """
+    child = Child(reactor, name)
+    try:
+        reactor.spawnProcess(
+            child,
+            sys.executable,
+            [sys.executable, "-I", "-S", str(SHIM), guard, str(os.getpid()), *command],
+            # Our own settings may hold credentials, and /proc shows a process's environment.
+            env={key: value for key, value in os.environ.items() if not key.startswith("DISROOM_")},
+            childFDs={0: "w", 1: "r", 2: "r", 3: lock},
+        )
+    except OSError as error:
+        raise BrokerError(f"{name} cannot be started: {error.strerror}") from error
+    return child
+
+
+class Child(ProcessProtocol):
+    """A running, or ended, child process.
+
+    Attributes:
+        exit: How it ended, in words that follow its name; None while it runs.
+        tail: The last lines it wrote to standard output and error.
+    """
+
+    transport: IProcessTransport
+
+    def __init__(self, reactor: IBrokerReactor, name: str) -> None:
+        self._reactor = reactor
+        self._name = name
+        self._waiting: list[Deferred[None]] = []
+        self._partial = b""
+        self.exit: str | None = None
+        self.tail: deque[str] = deque(maxlen=KEPT_LINES)
+
+    @property
+    def pid(self) -> int:
+        """Its process id; 0 when it has ended."""
+        return self.transport.pid or 0
+
+    def ended(self) -> Deferred[None]:
+        """Return a new Deferred that fires when it has ended and all its output has been read."""
+        waiting: Deferred[None] = Deferred(self._waiting.remove)
+        if self.exit is None:
+            self._waiting.append(waiting)
+        else:
+            waiting.callback(None)
+        return waiting
+
+    async def stop(self) -> None:
+        """End it: SIGTERM, after 2 s SIGKILL. Returns when it has ended, at most 3 s later."""
+        for name, patience in (("TERM", TERM_SECONDS), ("KILL", KILL_SECONDS)):
+            with contextlib.suppress(ProcessExitedAlready):
+                self.transport.signalProcess(name)
+            with contextlib.suppress(TimeoutError):
+                await self.ended().addTimeout(patience, self._reactor)
+                return
+        log.error("{name}, process {pid}, does not end", name=self._name, pid=self.pid)
+
+    def outReceived(self, data: bytes) -> None:
+        """Keep the last lines."""
+        *lines, self._partial = (self._partial + data).split(b"\n")
+        self._partial = self._partial[-LONGEST_LINE:]
+        for line in lines:
+            text = line[-LONGEST_LINE:].decode(errors="replace").strip()
+            if text:
+                self.tail.append(text)
+                log.debug("{name}: {line}", name=self._name, line=text)
+
+    errReceived = outReceived
+
+    def processExited(self, reason: Failure) -> None:  # noqa: N802 - Twisted's name
+        """Let go of the guard, if there is one: it waits for the end of standard input."""
+        self.transport.closeStdin()
+
+    def processEnded(self, reason: Failure) -> None:  # noqa: N802 - Twisted's name
+        """Tell all who wait."""
+        self.outReceived(b"\n")
+        self.exit = _in_words(reason.value)
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(None)
+
+
+def _in_words(reason: BaseException | None) -> str:
+    match reason:
+        case ProcessTerminated(signal=int(number)):
+            return f"was ended by {signal.Signals(number).name}"
+        case ProcessTerminated(exitCode=status):
+            return f"ended with status {status}"
+        case ProcessDone():
+            return "ended with status 0"
+    return f"ended: {reason}"

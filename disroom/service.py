@@ -1,0 +1,190 @@
+"""Start and stop, in order, each under one deadline."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.logger import Logger
+
+STOP_SECONDS = 4.5
+"""All of stopping; a stop that hangs would hang twistd, which ignores a second SIGTERM."""
+
+
+class StartError(Exception):
+    """The service cannot start; the message is one line and says what to do."""
+
+
+class Part(Protocol):
+    """Something that is started before what needs it and stopped after."""
+
+    async def start(self) -> object:
+        """Return when it works; raise an exception with a clear message when it will not."""
+
+    async def stop(self) -> None:
+        """Return when it is stopped; called once, also after a failed start."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPart:
+    """A part of the service, named for the log.
+
+    Attributes:
+        expected: Exceptions that `Part.start` raises with a message for the operator.
+        seconds: How long its stop may take at the most.
+    """
+
+    name: str
+    part: Part
+    expected: tuple[type[Exception], ...] = ()
+    seconds: float = 2.0
+
+
+class DisroomService(Service):
+    """The whole instance.
+
+    Args:
+        parts: In the order of starting; stopped the other way round.
+        reactor: Stopped where a start fails.
+        ready: Called with True once all parts work, and with False when stopping begins.
+        foreground: Whether a failed start can still set the exit status.
+    """
+
+    name = "disroom"
+    _log = Logger()
+
+    def __init__(
+        self,
+        parts: Sequence[NamedPart],
+        *,
+        reactor: Any,
+        ready: Callable[[bool], None],
+        foreground: bool = True,
+        adopted: Callable[[Any], None] = lambda parent: None,
+    ) -> None:
+        self._parts = parts
+        self._reactor = reactor
+        self._ready = ready
+        self._foreground = foreground
+        self._adopted = adopted
+        self._started: list[NamedPart] = []
+        self._starting: Deferred[None] | None = None
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Join the application; the last moment to say where its log goes."""
+        super().setServiceParent(parent)  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        self._adopted(parent)
+
+    def startService(self) -> None:
+        """Begin to start; a failure stops the reactor."""
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        self._starting = Deferred.fromCoroutine(self._start())
+        self._starting.addErrback(self._failed)
+
+    async def _start(self) -> None:
+        await deferLater(self._reactor, 0)  # asyncio's loop is not running yet
+        for part in self._parts:
+            self._started.append(part)
+            try:
+                await part.part.start()
+            except part.expected as error:
+                raise StartError(f"{part.name}: {error}") from error
+        self._starting = None
+        self._ready(True)
+
+    def _failed(self, failure: Any) -> None:
+        self._starting = None
+        if failure.check(CancelledError):
+            return
+        if failure.check(StartError):
+            self._log.critical("Cannot start: {reason}", reason=failure.getErrorMessage())
+        else:
+            self._log.failure("Cannot start", failure)
+        if self._foreground:
+            exit_with_failure()
+        self._reactor.stop()
+
+    def stopService(self) -> Deferred[None]:
+        """Stop everything that was started, within `STOP_SECONDS`."""
+        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        if self._starting:
+            self._starting.cancel()
+        self._ready(False)
+        stopping = Deferred.fromCoroutine(self._stop())
+        stopping.addTimeout(STOP_SECONDS, self._reactor)
+        return stopping.addErrback(
+            lambda failure: self._log.warn("Stopped before all was done: {why}", why=failure.type)
+        )
+
+    async def _stop(self) -> None:
+        for part in reversed(self._started):
+            try:
+                await _within(part.part.stop(), part.seconds, self._reactor)
+            except Exception:
+                self._log.failure("{part} did not stop cleanly", part=part.name)
+
+
+class Periodic:
+    """A part that does something every so often, one round after the other.
+
+    Args:
+        name: For the log.
+        seconds: From the start of one round to that of the next.
+        work: One round; what it raises is logged, and the next round comes all the same.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, reactor: Any, name: str, seconds: float, work: Callable[[], Awaitable[None] | None]
+    ) -> None:
+        self._name = name
+        self._seconds = seconds
+        self._work = work
+        self._loop = LoopingCall(self._round)
+        self._loop.clock = reactor
+
+    async def start(self) -> None:
+        """Begin with the first round."""
+        self._loop.start(self._seconds)
+
+    async def stop(self) -> None:
+        """Begin no further round."""
+        if self._loop.running:
+            self._loop.stop()
+
+    def _round(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._guarded())
+
+    async def _guarded(self) -> None:
+        try:
+            waiting = self._work()
+            if waiting is not None:
+                await waiting
+        except Exception:
+            self._log.failure("{what} failed", what=self._name)
+
+
+async def _within(work: Awaitable[None], seconds: float, reactor: Any) -> None:
+    async def run() -> None:
+        await work
+
+    await Deferred.fromCoroutine(run()).addTimeout(seconds, reactor)
+
+
+def exit_with_failure() -> None:
+    """Let the process end with status 1: twistd exits with 0 after any stop of the reactor."""
+
+    def leave() -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
+
+    atexit.register(leave)

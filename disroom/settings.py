@@ -1,0 +1,159 @@
+"""The configuration as each part of the instance takes it."""
+
+from __future__ import annotations
+
+import re
+import resource
+from pathlib import Path
+
+from disroom.adapters.nats import NatsSettings
+from disroom.adapters.redis_address import RedisAddress
+from disroom.adapters.redis_settings import RedisSettings
+from disroom.adapters.stream import StreamSettings
+from disroom.chat.limits import Limits
+from disroom.chat.text import clean
+from disroom.config import Config, ConfigError
+from disroom.transports.line import LineSettings
+
+SPARE_DESCRIPTORS = 64
+"""Kept for brokers, files and listening ports; at the limit itself Twisted closes mutely."""
+
+_ENDPOINT = re.compile(r"(tcp|tcp6|tls|ssl|unix|systemd|haproxy|fd):")
+
+
+def nats_settings(config: Config) -> NatsSettings:
+    """Where NATS is; raises ConfigError where a secret's file cannot be read."""
+    nats = config.nats
+    return NatsSettings(
+        urls=nats.url,
+        user=nats.user or None,
+        password=_secret(nats.password, nats.password_file),
+        token=_secret(nats.token, nats.token_file),
+        creds_file=_path(nats.credentials),
+        nkey_file=_path(nats.nkey),
+        ca_file=_path(nats.ca),
+        cert_file=_path(nats.cert),
+        key_file=_path(nats.key),
+    )
+
+
+def stream_settings(config: Config) -> StreamSettings:
+    """What the stream should be."""
+    stream = config.stream
+    return StreamSettings(
+        name=stream.name,
+        prefix=stream.subjects,
+        replicas=stream.replicas,
+        retention=stream.retention,
+        max_age=stream.max_age,
+        max_bytes=stream.max_bytes,
+        max_messages_per_room=stream.max_messages_per_room,
+    )
+
+
+def redis_settings(config: Config) -> RedisSettings:
+    """How presence is kept."""
+    return RedisSettings(
+        prefix=config.redis.prefix,
+        lease=config.presence.lease,
+        settle=config.presence.settle,
+        keeps_empty=config.stream.retention == "interest",
+    )
+
+
+def redis_address(config: Config) -> RedisAddress:
+    """Where Redis is; raises ConfigError where the URL is none or a secret cannot be read."""
+    redis = config.redis
+    try:
+        return RedisAddress.parse(
+            redis.url,
+            username=redis.user or None,
+            password=_secret(redis.password, redis.password_file),
+            ca_file=_path(redis.ca),
+            cert_file=_path(redis.cert),
+            key_file=_path(redis.key),
+        )
+    except ValueError as error:
+        raise ConfigError(f"--redis: {error}") from error
+
+
+def chat_limits(config: Config) -> Limits:
+    """What one user may ask for."""
+    limits = config.limits
+    return Limits(
+        rooms=limits.rooms,
+        text_bytes=limits.text_bytes,
+        topic_bytes=limits.topic_bytes,
+        unsent=limits.unsent,
+        backlog=min(limits.backlog, config.stream.max_messages_per_room),
+        history=limits.history,
+        history_most=limits.history_most,
+        listed=limits.listed,
+    )
+
+
+def line_settings(config: Config, *, telnet: bool) -> LineSettings:
+    """What a listener of the text protocol asks of its connections."""
+    return LineSettings(
+        line_bytes=config.limits.line_bytes,
+        queue_bytes=config.limits.queue_bytes,
+        flood=config.flood,
+        motd=_motd(config.server.motd),
+        telnet=telnet,
+    )
+
+
+def most_connections(config: Config) -> int:
+    """How many connections there may be."""
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    possible = max(1, descriptors - SPARE_DESCRIPTORS)
+    return min(config.limits.connections or possible, possible)
+
+
+def endpoints(config: Config) -> list[tuple[str, bool]]:
+    """The endpoint strings to listen on, each with whether its clients are telnet."""
+    server = config.server
+    plain = [_tcp(config.port, server.interface)] if config.port is not None else []
+    telnet = [_tcp(server.telnet, server.interface)] if server.telnet is not None else []
+    return [(e, False) for e in [*plain, *server.listen]] + [(e, True) for e in telnet]
+
+
+def admin_endpoint(address: str) -> str:
+    """The endpoint string for ``PORT`` (on loopback), ``HOST:PORT``, or an endpoint string.
+
+    Raises:
+        ConfigError: It is none of these.
+    """
+    if _ENDPOINT.match(address):
+        return address
+    host, _, port = address.rpartition(":")
+    if not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ConfigError(f"--admin: PORT, HOST:PORT or an endpoint was expected, not {address!r}")
+    return _tcp(int(port), host.strip("[]") or "127.0.0.1")
+
+
+def _tcp(port: int, interface: str) -> str:
+    kind = "tcp6" if ":" in interface else "tcp"
+    escaped = interface.replace(":", r"\:")
+    return f"{kind}:{port}:interface={escaped}" if interface else f"{kind}:{port}"
+
+
+def _motd(file: str) -> tuple[str, ...]:
+    if not file:
+        return ()
+    return tuple(clean(line) for line in _read(file).splitlines())
+
+
+def _secret(value: str, file: str) -> str | None:
+    return _read(file).strip() if file else value or None
+
+
+def _read(file: str) -> str:
+    try:
+        return Path(file).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {file}: {error}") from error
+
+
+def _path(text: str) -> Path | None:
+    return Path(text) if text else None

@@ -1,0 +1,179 @@
+"""The composition root: what twistd loads for its ``disroom`` subcommand.
+
+Importing this module installs the asyncio reactor, which nats-py needs; twistd imports it only when
+``disroom`` is the subcommand, so other plugins keep their reactor.
+"""
+
+from __future__ import annotations
+
+import sys
+
+if "twisted.internet.reactor" not in sys.modules:
+    from twisted.internet import asyncioreactor
+
+    asyncioreactor.install()
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from twisted.application.service import IService
+from twisted.internet import reactor
+from twisted.internet.endpoints import serverFromString
+from twisted.logger import ILogObserver
+
+from disroom import settings, systemd
+from disroom.adapters.courier import NatsCourier
+from disroom.adapters.jetstream import JetStreamRoomLog
+from disroom.adapters.nats import NatsConnection, StoreStartError
+from disroom.adapters.redis import PresenceStartError, RedisPresence
+from disroom.adapters.redis_address import RedisAddress
+from disroom.adapters.runtime import TwistedRuntime
+from disroom.brokers import BrokerError, EmbeddedBrokers, find_nats_server, find_redis_server
+from disroom.chat.hub import Hub
+from disroom.chat.retention import InterestRetention
+from disroom.config import Config, ConfigError, default_instance_name
+from disroom.logs import JsonLogObserver, open_log
+from disroom.options import Options
+from disroom.preflight import check
+from disroom.service import DisroomService, NamedPart, Periodic
+from disroom.transports.connections import Connections
+from disroom.transports.line import LineFactory
+from disroom.transports.listeners import Listener, ListenError, Listeners
+from disroom.transports.outbox import Flusher
+from disroom.wire.line import LineFormat
+
+__all__ = ["Options", "makeService"]
+
+HUB_SECONDS = 0.5
+RETENTION_SECONDS = 5.0
+
+
+def makeService(options: Options) -> IService:
+    """Put an instance together; nothing is connected or spawned before it is started.
+
+    When twistd becomes a daemon it forks between this and the start of the service.
+    """
+    config = options.config
+    twistd: Mapping[str, Any] = options.parent or {}
+    try:
+        check(config)
+        return _instance(config, bool(twistd.get("nodaemon")), twistd.get("logfile"))
+    except (ConfigError, BrokerError) as error:
+        sys.exit(f"disroom: {error}")
+
+
+def _instance(config: Config, foreground: bool, logfile: str | None) -> IService:
+    runtime = TwistedRuntime()
+    name = config.server.instance_name or default_instance_name()
+    brokers = _embedded_brokers(config) if config.embedded else None
+
+    nats = NatsConnection(
+        settings.nats_settings(config),
+        clock=reactor,
+        instance_name=name,
+        addresses=_nats_urls_of(brokers) if brokers else None,
+    )
+    log = JetStreamRoomLog(
+        nats, settings.stream_settings(config), clock=reactor, apply=config.apply_stream
+    )
+    courier = NatsCourier(nats, clock=reactor, prefix=config.stream.subjects)
+    presence = RedisPresence(
+        reactor=reactor,
+        settings=settings.redis_settings(config),
+        address=_redis_address_of(brokers) if brokers else lambda: settings.redis_address(config),
+        instance_name=name,
+        fresh_id=runtime.fresh_id,
+        alone=lambda: brokers is not None and brokers.alone,
+        reincarnated=courier.set_incarnation,
+    )
+    hub = Hub(
+        log=log,
+        presence=presence,
+        courier=courier,
+        runtime=runtime,
+        limits=settings.chat_limits(config),
+        keep_seconds=config.stream.max_age or math.inf,
+    )
+    parts = [
+        NamedPart("message log", log, (StoreStartError,)),
+        NamedPart("presence", presence, (PresenceStartError,)),
+        NamedPart("hub", Periodic(reactor, "The hub's round", HUB_SECONDS, hub.tick)),
+        NamedPart("listeners", _listeners(config, hub), (ListenError,)),
+    ]
+    if brokers:
+        parts.insert(0, NamedPart("embedded brokers", brokers, (BrokerError,), seconds=3.0))
+    if config.stream.retention == "interest":
+        retention = InterestRetention(
+            log=log, presence=presence, grace=config.stream.interest_grace
+        )
+        purging = Periodic(reactor, "Purging empty rooms", RETENTION_SECONDS, retention.run)
+        parts.append(NamedPart("retention", purging))
+    if config.server.admin:
+        parts.append(_admin(config, lambda: {"nats": nats.connected, "redis": presence.connected}))
+    return DisroomService(
+        parts,
+        reactor=reactor,
+        ready=lambda ready: systemd.notify("READY=1" if ready else "STOPPING=1"),
+        foreground=foreground,
+        adopted=lambda parent: _choose_log(parent, config, logfile),
+    )
+
+
+def _embedded_brokers(config: Config) -> EmbeddedBrokers:
+    return EmbeddedBrokers(
+        reactor,
+        config.state_dir,
+        nats_server=find_nats_server(config.nats.server or None),
+        redis_server=find_redis_server(config.redis.server or None),
+    )
+
+
+def _nats_urls_of(brokers: EmbeddedBrokers) -> Callable[[], list[str]]:
+    def urls() -> list[str]:
+        addresses = brokers.addresses()
+        return [addresses.nats_url.replace("://", f"://{addresses.nats_token}@")]
+
+    return urls
+
+
+def _redis_address_of(brokers: EmbeddedBrokers) -> Callable[[], RedisAddress]:
+    return lambda: RedisAddress(path=str(brokers.addresses().redis_socket))
+
+
+def _listeners(config: Config, hub: Hub) -> Listeners:
+    connections = Connections(settings.most_connections(config))
+    flusher = Flusher(reactor)
+    format_ = LineFormat(ZoneInfo(config.server.timezone))
+    listeners = []
+    for text, telnet in settings.endpoints(config):
+        try:
+            endpoint = serverFromString(reactor, text)
+        except Exception as error:  # each endpoint parser raises what it likes
+            raise ConfigError(
+                f"--listen: {text!r} is no Twisted server endpoint: {error}"
+            ) from error
+        factory = LineFactory(
+            reactor=reactor,
+            hub=hub,
+            connections=connections,
+            flusher=flusher,
+            format=format_,
+            settings=settings.line_settings(config, telnet=telnet),
+        )
+        listeners.append(Listener(text, endpoint, factory))
+    return Listeners(reactor, listeners, connections)
+
+
+def _admin(config: Config, health: Callable[[], Mapping[str, bool]]) -> NamedPart:
+    from disroom.transports.admin import Admin  # twisted.web costs 0.1 s of the start
+
+    admin = Admin(reactor, settings.admin_endpoint(config.server.admin), health)
+    return NamedPart("admin", admin, (ListenError,))
+
+
+def _choose_log(application: Any, config: Config, logfile: str | None) -> None:
+    """Have twistd log as JSON, where that is configured."""
+    if config.server.log_format == "json":
+        application.setComponent(ILogObserver, JsonLogObserver(open_log(logfile)))
