@@ -131,6 +131,22 @@ class DisroomService(Service):
                 self._log.failure("{part} did not stop cleanly", part=part.name)
 
 
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """A part that takes no time: one call to start it, one to stop it."""
+
+    begin: Callable[[], None]
+    end: Callable[[], None]
+
+    async def start(self) -> None:
+        """Begin."""
+        self.begin()
+
+    async def stop(self) -> None:
+        """End."""
+        self.end()
+
+
 class Periodic:
     """A part that does something every so often, one round after the other.
 

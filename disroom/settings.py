@@ -45,8 +45,8 @@ def stream_settings(config: Config) -> StreamSettings:
         prefix=stream.subjects,
         replicas=stream.replicas,
         retention=stream.retention,
-        max_age=stream.max_age,
-        max_bytes=stream.max_bytes,
+        max_age=float(stream.max_age),
+        max_bytes=int(stream.max_bytes),
         max_messages_per_room=stream.max_messages_per_room,
     )
 
@@ -55,8 +55,8 @@ def redis_settings(config: Config) -> RedisSettings:
     """How presence is kept."""
     return RedisSettings(
         prefix=config.redis.prefix,
-        lease=config.presence.lease,
-        settle=config.presence.settle,
+        lease=float(config.presence.lease),
+        settle=float(config.presence.settle),
         keeps_empty=config.stream.retention == "interest",
     )
 
@@ -96,7 +96,7 @@ def line_settings(config: Config, *, telnet: bool) -> LineSettings:
     """What a listener of the text protocol asks of its connections."""
     return LineSettings(
         line_bytes=config.limits.line_bytes,
-        queue_bytes=config.limits.queue_bytes,
+        queue_bytes=int(config.limits.queue_bytes),
         flood=config.flood,
         motd=_motd(config.server.motd),
         telnet=telnet,

@@ -27,8 +27,9 @@ from disroom import settings, systemd
 from disroom.adapters.courier import NatsCourier
 from disroom.adapters.jetstream import JetStreamRoomLog
 from disroom.adapters.nats import NatsConnection, StoreStartError
-from disroom.adapters.redis import PresenceStartError, RedisPresence
+from disroom.adapters.redis import RedisPresence
 from disroom.adapters.redis_address import RedisAddress
+from disroom.adapters.redis_instance import PresenceStartError
 from disroom.adapters.runtime import TwistedRuntime
 from disroom.brokers import BrokerError, EmbeddedBrokers, find_nats_server, find_redis_server
 from disroom.chat.hub import Hub
@@ -37,7 +38,7 @@ from disroom.config import Config, ConfigError, default_instance_name
 from disroom.logs import JsonLogObserver, open_log
 from disroom.options import Options
 from disroom.preflight import check
-from disroom.service import DisroomService, NamedPart, Periodic
+from disroom.service import DisroomService, NamedPart, Periodic, Steps
 from disroom.transports.connections import Connections
 from disroom.transports.line import LineFactory
 from disroom.transports.listeners import Listener, ListenError, Listeners
@@ -85,7 +86,7 @@ def _instance(config: Config, foreground: bool, logfile: str | None) -> IService
         address=_redis_address_of(brokers) if brokers else lambda: settings.redis_address(config),
         instance_name=name,
         fresh_id=runtime.fresh_id,
-        alone=lambda: brokers is not None and brokers.alone,
+        alone=bool(brokers),
         reincarnated=courier.set_incarnation,
     )
     hub = Hub(
@@ -94,11 +95,16 @@ def _instance(config: Config, foreground: bool, logfile: str | None) -> IService
         courier=courier,
         runtime=runtime,
         limits=settings.chat_limits(config),
-        keep_seconds=config.stream.max_age or math.inf,
+        keep_seconds=float(config.stream.max_age) or math.inf,
     )
+
+    def receive_private() -> None:
+        courier.set_incarnation(presence.incarnation)
+
     parts = [
         NamedPart("message log", log, (StoreStartError,)),
         NamedPart("presence", presence, (PresenceStartError,)),
+        NamedPart("private messages", Steps(receive_private, courier.stop)),
         NamedPart("hub", Periodic(reactor, "The hub's round", HUB_SECONDS, hub.tick)),
         NamedPart("listeners", _listeners(config, hub), (ListenError,)),
     ]
@@ -106,7 +112,7 @@ def _instance(config: Config, foreground: bool, logfile: str | None) -> IService
         parts.insert(0, NamedPart("embedded brokers", brokers, (BrokerError,), seconds=3.0))
     if config.stream.retention == "interest":
         retention = InterestRetention(
-            log=log, presence=presence, grace=config.stream.interest_grace
+            log=log, presence=presence, grace=float(config.stream.interest_grace)
         )
         purging = Periodic(reactor, "Purging empty rooms", RETENTION_SECONDS, retention.run)
         parts.append(NamedPart("retention", purging))

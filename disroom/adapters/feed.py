@@ -1,8 +1,9 @@
-"""One followed room: its live copies, what has to be read to put them in order, and its follower."""
+"""One followed room: its live copies, what must be read to put them in order, its follower."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from nats.aio.msg import Msg
 from twisted.internet.defer import CancelledError, Deferred
@@ -16,7 +17,7 @@ from disroom.adapters.history import RoomReader
 from disroom.adapters.jsapi import Stored
 from disroom.adapters.nats import NatsConnection, NatsError, NatsSubscription, NotConnected
 from disroom.adapters.stream import StreamSettings
-from disroom.chat.events import Gap
+from disroom.chat.events import Gap, Message
 from disroom.chat.interfaces import IRoomFollower
 from disroom.chat.names import RoomName
 from disroom.wire.envelope import BadEnvelope, Envelope
@@ -58,16 +59,18 @@ class RoomFeed:
         self.room = room
         self.subject = settings.room_subject(room.token)
         self.order = RoomOrder(self._deliver, self._lose)
-        self.newest = 0
         self._follower = follower
         self._connection = connection
         self._reader = reader
         self._live_subject = settings.live_subject(room.token)
         self._clock = clock
         self._suspect = suspect
+        self._stored = 0
         self._closed = False
+        self._opened = False
+        self._stale = False
         self._subscription: NatsSubscription | None = None
-        self._filling: Deferred[None] | None = None
+        self._reading: Deferred[None] | None = None
         self._patience: IDelayedCall | None = None
 
     @property
@@ -85,9 +88,13 @@ class RoomFeed:
         Raises:
             NatsError: It does not work just now.
         """
-        self._subscription = await self._connection.subscribe(self._live_subject, self._received)
+        self._subscription = self._connection.subscribe(self._live_subject, self._received)
         await self._connection.flush(FLUSH_SECONDS)
         await self._begin(recent, position())
+        self._opened = True
+        if self._stale:
+            self.restart()
+        self._go_on()
 
     async def _begin(self, recent: int, position: int) -> None:
         newest, from_leader = await self._reader.newest(self.subject)
@@ -95,15 +102,13 @@ class RoomFeed:
         if newest and recent:
             messages, _ = await self._reader.page(self.subject, recent, None, newest)
         self.order.opened(messages, newest, position if from_leader else 0)
-        self._go_on()
 
     def close(self) -> None:
         """Deliver nothing more; idempotent."""
         self._closed = True
         if self._subscription is not None:
             self._subscription.cancel()
-        self._stop_reading()
-        self._stop_waiting()
+        self._stop()
 
     def stored(self, seq: int) -> None:
         """Take note of a message of the room that this instance has stored."""
@@ -111,63 +116,61 @@ class RoomFeed:
 
     def expect(self, seq: int) -> None:
         """Make sure that a message which the room has is delivered."""
-        if not self._closed and self.order.expect(seq):
+        if self.order.expect(seq):
             self._go_on()
 
     def resume(self) -> None:
-        """Go on after a suspicion: the stream is the same."""
-        if self._filling is None:
-            self.order.resume()
-            self._go_on()
+        """Go on, if there was a suspicion: the stream is the same."""
+        self.order.resume()
+        self._go_on()
 
     def restart(self) -> None:
         """Say that there is a gap, and deliver another stream from its beginning."""
-        if self._closed:
+        self._stale = not self._opened  # what is being read may be of the old one
+        if self._stale:
             return
-        self._stop_reading()
-        self._stop_waiting()
+        self._stop()
         self._stored = 0
         self.order.restart()
-        self._read(self._start_over())
-
-    async def _start_over(self) -> None:
-        while True:
-            try:
-                await self._begin(MOST_REPLAYED, 0)
-                return
-            except NatsError as error:
-                self._log.debug("#{room}: cannot start over: {error}", room=self.room, error=error)
-            await deferLater(self._clock, RETRY_SECONDS)
+        self._read(self._start_over)
 
     def _received(self, message: Msg) -> None:
         try:
             stored = Stored.from_message(message)
         except (KeyError, ValueError):
-            self._log.warn("{subject}: not a message of the stream", subject=self._live_subject)
+            self._log.warn("{subject}: not from the stream", subject=self._live_subject)
             return
         verdict = self.order.live(stored)
-        if verdict is Verdict.SUSPECT:
-            self._suspect()
-        elif verdict is Verdict.BEHIND:
+        if verdict is Verdict.BEHIND:
             self._go_on()
-        elif self._patience is not None and not self.order.holding:
-            self._stop_waiting()
+        elif verdict is Verdict.SUSPECT:
+            self._suspect()
 
     def _go_on(self) -> None:
-        """Read what is missing, if anything is."""
+        """Have what is missing read, if anything is."""
         if self.order.holding and self._patience is None and not self._closed:
             self._patience = self._clock.callLater(PATIENCE_SECONDS, self._lose_patience)
         if self.order.behind:
-            self._read(self._fill())
+            self._read(self._fill)
 
-    def _read(self, reading: Coroutine[Any, Any, None]) -> None:
-        """Read on the side; one at a time, which goes on until nothing is missing any more."""
-        if self._reading is not None or self._closed:
-            reading.close()
-            return
-        self._reading = Deferred.fromCoroutine(reading)
-        self._reading.addErrback(self._reading_failed)
-        self._reading.addCallback(self._reading_ended)
+    def _lose_patience(self) -> None:
+        self._patience = None
+        if self.order.holding and self._connection.connected:
+            self.order.give_up()
+        self._go_on()
+
+    def _read(self, reading: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Read on the side, unless that is being done: each goes on until nothing is missing."""
+        if self._reading is None and not self._closed:
+            self._reading = Deferred.fromCoroutine(reading())
+            self._reading.addBoth(self._reading_ended)
+
+    def _reading_ended(self, result: Failure | None) -> None:
+        self._reading = None
+        if isinstance(result, Failure) and result.check(CancelledError) is None:
+            self._log.failure("While reading what was missed", result)
+        if not self.order.holding:
+            self._stop_waiting()
 
     async def _fill(self) -> None:
         order = self.order
@@ -187,25 +190,37 @@ class RoomFeed:
             else:
                 order.filled(missed.messages, need, missed.lost_before)
 
-    def _lose_patience(self) -> None:
-        self._patience = None
-        if not self.order.holding:
-            return
-        if self._connection.connected:
-            self.order.give_up()
-        self._go_on()
+    async def _start_over(self) -> None:
+        while not self.order.following:
+            try:
+                await self._begin(MOST_REPLAYED, 0)
+            except NatsError as error:
+                self._log.debug("#{room}: cannot be read: {error}", room=self.room, error=error)
+                await deferLater(self._clock, RETRY_SECONDS)
+        await self._fill()
+
+    def _stop(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+        self._stop_waiting()
 
     def _stop_waiting(self) -> None:
-        if self._patience is not None and self._patience.active():
+        if self._patience is not None:
             self._patience.cancel()
-        self._patience = None
+            self._patience = None
 
     def _deliver(self, stored: Stored) -> None:
-        self.newest = max(self.newest, stored.seq)
         try:
             message = Envelope.decode(stored.data).message(self.room, stored.seq, stored.at)
         except BadEnvelope as error:
             self._log.warn("Seq {seq}: {error}", seq=stored.seq, error=error)
-            self._tell(Gap(self.room, stored.seq, stored.seq))
+            self._lose(stored.seq, stored.seq)
         else:
             self._tell(message)
+
+    def _lose(self, first: int | None, last: int | None) -> None:
+        self._tell(Gap(self.room, first, last))
+
+    def _tell(self, event: Message | Gap) -> None:
+        if not self._closed:
+            self._follower.received(event)

@@ -33,6 +33,14 @@ class Verdict(Enum):
     SUSPECT = "the stream may be another one: compare its identity"
 
 
+class Phase(Enum):
+    """How far a room is."""
+
+    OPENING = "its last messages have not been read yet: copies are held"
+    FOLLOWING = "copies are delivered"
+    DOUBTING = "the stream may be another one: copies are held"
+
+
 class RoomOrder:
     """Puts the messages of one room in order; delivers each once, or says which were lost.
 
@@ -46,6 +54,7 @@ class RoomOrder:
         last: The newest seq that was delivered or given up.
         settled: Up to this seq of the whole stream there is nothing of the room left to deliver.
         target: The newest seq that the room is known to have had.
+        phase: Whether messages are delivered.
     """
 
     def __init__(
@@ -60,7 +69,7 @@ class RoomOrder:
         self._deliver = deliver
         self._lose = lose
         self._most_held = most_held
-        self._open = False
+        self.phase = Phase.OPENING
         self._last_at = 0.0
         self._held: list[Stored] = []
         # The ids delivered since the stream's identity was last known to be unchanged, and before.
@@ -68,14 +77,19 @@ class RoomOrder:
         self._ids_before: set[str] = set()
 
     @property
+    def following(self) -> bool:
+        """Whether messages are being delivered."""
+        return self.phase is Phase.FOLLOWING
+
+    @property
     def holding(self) -> bool:
         """Whether live copies wait for what is missing."""
-        return self._open and bool(self._held)
+        return self.following and bool(self._held)
 
     @property
     def behind(self) -> bool:
         """Whether messages are known to be missing."""
-        return self._open and self.target > self.last
+        return self.following and self.target > self.last
 
     @property
     def base(self) -> int:
@@ -86,10 +100,10 @@ class RoomOrder:
         """Take a live copy."""
         if message.seq <= self.last:
             if message.at > self._last_at and message.id not in self._ids:
-                self._open = False
+                self._doubt()
                 return Verdict.SUSPECT
             return Verdict.TAKEN
-        if self._open and message.previous <= self.last:
+        if self.following and message.previous <= self.last:
             self._next(message)
             if self._held:
                 self._release()
@@ -123,12 +137,12 @@ class RoomOrder:
         self.last = max(self.last, newest)
         self.settled = max(self.settled, settled)
         self._ids_before.clear()
-        self.resume()
+        self._follow()
 
     def resume(self) -> None:
-        """Go on after a suspicion that was unfounded."""
-        self._open = True
-        self._release()
+        """Go on, if there was a suspicion: it was unfounded."""
+        if self.phase is Phase.DOUBTING:
+            self._follow()
 
     def filled(self, messages: Iterable[Stored], upto: int, lost_before: int = 0) -> None:
         """Take what was read from the stream.
@@ -138,7 +152,11 @@ class RoomOrder:
             upto: All that exist up to this seq are among them.
             lost_before: Some may have been removed before this seq, the first that still is there,
                 or one more than ``upto``; 0 if none can have been.
+
+        What was read before a suspicion arose is of no use: it is dropped.
         """
+        if not self.following:
+            return
         if lost_before > self.base + 1:
             self._give_up(lost_before - 1)
         for message in messages:
@@ -172,22 +190,30 @@ class RoomOrder:
         self._ids_before |= self._ids
         self._ids = set()
         self._held.clear()
-        self._open = False
+        self.phase = Phase.OPENING
         self.last = self.settled = self.target = 0
         self._last_at = 0.0
         self._lose(None, None)
 
     def _hold(self, message: Stored) -> Verdict:
         self._held.append(message)
-        if self._open:
+        if self.following:
             self.target = max(self.target, message.previous)
         if len(self._held) <= self._most_held:
-            return Verdict.BEHIND if self._open else Verdict.TAKEN
-        if self._open:
+            return Verdict.BEHIND if self.following else Verdict.TAKEN
+        if self.following:
             self.give_up()
         else:  # the oldest is missed once those after it are released, and read then
             self._held.remove(min(self._held, key=_seq))
         return Verdict.TAKEN
+
+    def _doubt(self) -> None:
+        if self.following:
+            self.phase = Phase.DOUBTING
+
+    def _follow(self) -> None:
+        self.phase = Phase.FOLLOWING
+        self._release()
 
     def _release(self) -> None:
         """Deliver those held that are next."""

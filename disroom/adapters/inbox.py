@@ -44,10 +44,7 @@ class Inbox:
         self._awaited: dict[str, Deferred[Msg]] = {}
         self._streams: dict[str, Callable[[Msg | None], None]] = {}
         connection.watch(connected=lambda: None, lost=self._lost)
-
-    async def start(self) -> None:
-        """Subscribe."""
-        await self._connection.subscribe(f"{self._prefix}*", self._received)
+        connection.subscribe(f"{self._prefix}*", self._received)
 
     def expect(self) -> tuple[str, Deferred[Msg]]:
         """Make a reply subject and what its answer fires.

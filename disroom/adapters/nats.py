@@ -188,7 +188,7 @@ class NatsConnection:
             if waiting in self._waiting:
                 self._waiting.remove(waiting)
 
-    async def subscribe(
+    def subscribe(
         self, subject: str, receive: Callable[[Msg], None], queue: str = ""
     ) -> NatsSubscription:
         """Have messages of a subject delivered, on this connection and those that replace it.
@@ -199,11 +199,15 @@ class NatsConnection:
         subscription = NatsSubscription(self, subject, queue, receive)
         self._subscriptions[subscription] = None
         if self._link is not None:
-            try:
-                await subscription.attach(self._link)
-            except NotConnected:
-                self._end(self._link)
+            attached = Deferred.fromCoroutine(self._attach(subscription, self._link))
+            attached.addErrback(lambda failure: self._log.failure("While subscribing", failure))
         return subscription
+
+    async def _attach(self, subscription: NatsSubscription, link: NatsLink) -> None:
+        try:
+            await subscription.attach(link)
+        except NotConnected:
+            self._end(link)
 
     def forget(self, subscription: NatsSubscription) -> None:
         """Strike a subscription off those that a new connection gets."""
@@ -311,7 +315,8 @@ class NatsConnection:
         self._link_ended = Deferred()
         try:
             for subscription in tuple(self._subscriptions):
-                await subscription.attach(link)
+                if subscription in self._subscriptions:
+                    await subscription.attach(link)
             await link.flush(RESTORE_SECONDS)
         except BaseException:
             self._link = None

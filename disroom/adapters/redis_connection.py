@@ -1,11 +1,11 @@
-"""One connection to Redis: txredisapi's protocol with a deadline on every command.
+"""One connection to Redis: txredisapi's protocol, watched for silence.
 
 txredisapi encodes commands and matches replies to them. What is added or replaced, and why:
 
 * Its parser takes a turn of the reactor for each bulk string that arrives together with others
   (three for a published change), so it is replaced by one that takes what is there.
-* Its ``replyTimeout`` is left out for a deadline on the reactor that is given here; a connection
-  that lets one pass is broken, since replies come in order, and is aborted.
+* Its ``replyTimeout`` breaks a connection off on which many replies are on their way, and costs a
+  timer for each; here a connection is aborted when replies are due and nothing at all comes.
 * It authenticates in ``connectionMade`` and gives up for good when that fails; here `RedisLink`
   does it, and tries again.
 """
@@ -17,8 +17,8 @@ from typing import Any
 
 import txredisapi
 from OpenSSL import SSL
-from twisted.internet.defer import Deferred, TimeoutError, succeed
-from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, ITCPTransport
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -42,8 +42,8 @@ class RedisConnection(txredisapi.SubscriberProtocol):  # type: ignore[misc]  # i
     not sent as one (the nick ``007`` is a string).
 
     Args:
-        reactor: For the deadlines.
-        timeout: Seconds for the reply to a command.
+        reactor: For the time.
+        timeout: Seconds of silence, while a reply is due, after which the connection is aborted.
         database: The number of the database that will be selected, for who wants to know.
         published: Called with each message published on a channel subscribed to.
     """
@@ -60,6 +60,9 @@ class RedisConnection(txredisapi.SubscriberProtocol):  # type: ignore[misc]  # i
         self.database = database
         self.why = "the connection was closed"
         self._over = False
+        self._outstanding = 0
+        self._heard = 0.0
+        self._watch: IDelayedCall | None = None
         self._reactor = reactor
         self._timeout = timeout
         self._published = published
@@ -69,19 +72,33 @@ class RedisConnection(txredisapi.SubscriberProtocol):  # type: ignore[misc]  # i
         """Send a command and return the reply; those sent before have been answered then.
 
         Raises:
-            RedisUnavailable: The connection ended, or nothing came in time and it was aborted.
+            RedisUnavailable: The connection ended, or was aborted because it fell silent.
             RedisRefused: The reply is an error.
         """
+        if not self._outstanding:
+            self._heard = self._reactor.seconds()
+        if self._watch is None:
+            self._watch = self._reactor.callLater(self._timeout, self._look)
+        self._outstanding += 1
         try:
-            reply = self.execute_command(*command)
-            return await reply.addTimeout(self._timeout, self._reactor)
+            return await self.execute_command(*command)
         except txredisapi.ResponseError as error:
             raise RedisRefused(str(error)) from None
-        except TimeoutError:
-            self.abort(f"no answer within {self._timeout:g} s")
         except txredisapi.ConnectionError:
-            pass
-        raise RedisUnavailable(self.why)
+            raise RedisUnavailable(self.why) from None
+        finally:
+            self._outstanding -= 1
+
+    def _look(self) -> None:
+        """Abort if replies are due and nothing has come for too long; look again otherwise."""
+        self._watch = None
+        if not self._outstanding or self._over:
+            return
+        left = self._heard + self._timeout - self._reactor.seconds()
+        if left > 0:
+            self._watch = self._reactor.callLater(left, self._look)
+        else:
+            self.abort(f"no answer within {self._timeout:g} s")
 
     def abort(self, why: str) -> None:
         """Break the connection off."""
@@ -104,10 +121,14 @@ class RedisConnection(txredisapi.SubscriberProtocol):  # type: ignore[misc]  # i
             details = ", ".join(str(part[-1]) for part in why.value.args[0])
             self.why = f"TLS failed: {details or 'the connection was cut'}"
         self._over = True
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
         super().connectionLost(why)
 
     def dataReceived(self, data: bytes, unpause: bool = False) -> None:
         """Take all complete replies out of what has arrived."""
+        self._heard = self._reactor.seconds()
         buffer, position = self._unparsed + data, 0
         try:
             while (parsed := _parse(buffer, position)) is not None:

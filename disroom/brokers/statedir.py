@@ -39,6 +39,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         holder: The process that started the brokers.
         nats_id: NATS's server_id, new with each start.
         redis_id: Redis's run_id, new with each start.
+        directory: The inode of the state directory; write_record sets it.
     """
 
     generation: int
@@ -48,6 +49,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     nats_id: str
     redis_socket: str
     redis_id: str
+    directory: int = 0
 
     def addresses(self) -> BrokerAddresses:
         """Return the part that clients need."""
@@ -96,9 +98,10 @@ class StateDir:
         self._record = self.path / "brokers.json"
 
     def read_record(self) -> Record | None:
-        """Return the latest record; None if there is none that can be read."""
+        """Return the latest record; None if there is none that can be read, or one copied here."""
         try:
-            return msgspec.json.decode(self._record.read_bytes(), type=Record)
+            record = msgspec.json.decode(self._record.read_bytes(), type=Record)
+            return record if record.directory == self._inode() else None
         except (OSError, msgspec.DecodeError):  # a ValidationError is a DecodeError
             return None
 
@@ -108,6 +111,10 @@ class StateDir:
         Raises:
             BrokerError: It cannot be written.
         """
+        try:
+            record = msgspec.structs.replace(record, directory=self._inode())
+        except OSError as error:
+            raise BrokerError(f"{self.path} is gone: {error.strerror}") from error
         write_private(self._record, msgspec.json.format(msgspec.json.encode(record)))
 
     def redis_socket(self, recorded: str | None) -> Path:
@@ -122,7 +129,7 @@ class StateDir:
         near = self.path / "redis.sock"
         if len(os.fsencode(near)) <= LONGEST_SOCKET_PATH:
             return near
-        if recorded is not None and _is_private(Path(recorded).parent):
+        if recorded is not None and self._made(Path(recorded).parent):
             return Path(recorded)
         for parent in (None, "/tmp"):  # $TMPDIR can be long too
             try:
@@ -137,10 +144,23 @@ class StateDir:
     def remove_socket_dir(self) -> None:
         """Remove the directory that `redis_socket` made elsewhere, if there is one."""
         record = self.read_record()
-        if record is not None and Path(record.redis_socket).parent != self.path:
+        if record is not None and self._made(Path(record.redis_socket).parent):
             with contextlib.suppress(OSError):
                 Path(record.redis_socket).unlink(missing_ok=True)
                 Path(record.redis_socket).parent.rmdir()
+
+    def _inode(self) -> int:
+        # Tells the directory from a copy of it, by whatever path both are reached.
+        return self.path.stat().st_ino
+
+    def _made(self, directory: Path) -> bool:
+        """Whether it is still the one that we made, outside the state directory."""
+        try:
+            found = directory.lstat()
+        except OSError:
+            return False
+        private = found.st_uid == os.geteuid() and found.st_mode == 0o40700
+        return private and directory != self.path
 
 
 def write_private(path: Path, content: bytes) -> None:
@@ -157,11 +177,3 @@ def write_private(path: Path, content: bytes) -> None:
         new.replace(path)
     except OSError as error:
         raise BrokerError(f"{path} cannot be written: {error.strerror}") from error
-
-
-def _is_private(directory: Path) -> bool:
-    try:
-        found = directory.lstat()
-    except OSError:
-        return False
-    return found.st_uid == os.geteuid() and found.st_mode == 0o40700

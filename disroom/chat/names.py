@@ -38,6 +38,8 @@ _MIXTURES = (
     _HAN | {"HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA"},
     _HAN | {"HANGUL"},
     _HAN | {"BOPOMOFO"},
+    {"ARABIC", "ARABIC-INDIC"},  # its digits
+    {"ARABIC", "EXTENDED"},  # its digits in Persian and Urdu: EXTENDED ARABIC-INDIC
 )
 
 

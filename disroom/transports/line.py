@@ -111,7 +111,8 @@ class LineProtocol(LineReceiver):
 
     def connectionMade(self) -> None:
         """Greet the client, or turn it away."""
-        if ITCPTransport.providedBy(self.transport):
+        is_tcp = ITCPTransport.providedBy(self.transport)
+        if is_tcp:
             self.transport.setTcpNoDelay(True)
             self.transport.setTcpKeepAlive(True)
             handle = self.transport.getHandle()

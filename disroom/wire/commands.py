@@ -230,6 +230,12 @@ def _text(rest: str) -> str:
     return rest
 
 
+def _first_word(text: str) -> tuple[str, str]:
+    """Part the first word of a text from the rest, at blanks of any kind; the rest may be empty."""
+    word, *rest = text.split(maxsplit=1)
+    return word, rest[0] if rest else ""
+
+
 def _word_and_text(rest: str) -> tuple[str, str]:
     word, text = rest.split(maxsplit=1)
     return word, text
@@ -241,11 +247,11 @@ def _room_or_none(rest: str) -> RoomName | None:
 
 def _send(rest: str) -> Say:
     """``send TEXT`` or ``send #ROOM TEXT``; a lone ``#word`` is a text."""
-    first, _, text = _text(rest).partition(" ")
-    if not first.startswith("#") or not text.strip():
+    first, text = _first_word(_text(rest))
+    if not first.startswith("#") or not text:
         return Say(rest)
     try:
-        return Say(text.strip(), RoomName.parse(first))
+        return Say(text, RoomName.parse(first))
     except BadRoom as no_room:
         raise NotInRoom(first[1:33], TEXT_OR_ROOM) from no_room
 
@@ -345,5 +351,5 @@ def parse(line: str, *, talk: bool = False) -> Command | None:
         return None
     if talk and not stripped.startswith("/"):
         return Say(stripped)
-    word, _, rest = stripped.partition(" ")
-    return find_verb(word).command(rest.strip())
+    word, rest = _first_word(stripped)
+    return find_verb(word).command(rest)

@@ -1,0 +1,241 @@
+"""The room log and the courier in memory: for one process, and for the tests of all the rest.
+
+They keep to the same contracts as the ones on NATS. Several `MemoryRoomLog` on one `MemoryStream`
+are as many instances on one stream.
+"""
+
+from __future__ import annotations
+
+import bisect
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from disroom.chat.errors import NotDelivered, NotStored, StoreUnavailable, TextTooLong
+from disroom.chat.events import Draft, Gap, Message, PrivateMessage
+from disroom.chat.interfaces import ICourier, IRoomFollower, IRoomLog, Page, Topic
+from disroom.chat.names import RoomName
+
+
+class MemoryStream:
+    """What the instances share.
+
+    Args:
+        now: The stream's clock, Unix seconds.
+        most_per_room: How many messages of a room are kept, 0 for all.
+        most_bytes: Of a text.
+
+    Attributes:
+        available: Set to False, the stream cannot be reached: appending fails with `NotStored`, and
+            everything else with `StoreUnavailable`.
+    """
+
+    def __init__(
+        self,
+        now: Callable[[], float] = time.time,
+        *,
+        most_per_room: int = 0,
+        most_bytes: int = 1 << 20,
+    ) -> None:
+        self.available = True
+        self._now = now
+        self._most_per_room = most_per_room
+        self._most_bytes = most_bytes
+        self._seq = 0
+        self._rooms: dict[RoomName, list[Message]] = defaultdict(list)
+        self._seqs: dict[str, int] = {}
+        self._topics: dict[RoomName, tuple[int, Topic]] = {}
+        self._followers: dict[RoomName, list[IRoomFollower]] = defaultdict(list)
+        self._held: list[Deferred[None]] | None = None
+
+    def hold(self) -> None:
+        """Have appends wait until `release`."""
+        if self._held is None:
+            self._held = []
+
+    def release(self) -> None:
+        """Let those through that wait, in their order, and all others from now on."""
+        held, self._held = self._held or [], None
+        for append in held:
+            append.callback(None)
+
+    def restart(self) -> None:
+        """Lose everything, as a stream that is made anew has."""
+        self._seq = 0
+        self._rooms.clear()
+        self._seqs.clear()
+        for room, followers in tuple(self._followers.items()):
+            for follower in tuple(followers):
+                follower.received(Gap(room, None, None))
+
+    async def append(self, room: RoomName, draft: Draft) -> int:
+        """Store a message and deliver it to all followers."""
+        if self._held is not None:
+            append: Deferred[None] = Deferred()
+            self._held.append(append)
+            await append
+        if not self.available:
+            raise NotStored
+        if len(draft.text.encode()) > self._most_bytes:
+            raise TextTooLong(self._most_bytes)
+        if draft.id in self._seqs:
+            return self._seqs[draft.id]
+        self._seq += 1
+        message = Message(
+            room,
+            self._seq,
+            self._now(),
+            draft.id,
+            draft.kind,
+            draft.nick,
+            draft.session,
+            draft.text,
+        )
+        self._seqs[draft.id] = self._seq
+        messages = self._rooms[room]
+        messages.append(message)
+        if self._most_per_room:
+            del messages[: -self._most_per_room]
+        for follower in tuple(self._followers[room]):
+            follower.received(message)
+        return message.seq
+
+    def messages(self, room: RoomName) -> list[Message]:
+        """The room's messages, oldest first."""
+        self.reach()
+        return self._rooms.get(room, [])
+
+    def purge(self, room: RoomName, upto: int) -> None:
+        """Remove a room's messages up to a seq."""
+        messages = self.messages(room)
+        del messages[: bisect.bisect_right(messages, upto, key=_seq)]
+        if not messages:
+            self._rooms.pop(room, None)
+
+    def rooms(self) -> tuple[RoomName, ...]:
+        """The rooms that have messages."""
+        self.reach()
+        return tuple(room for room, messages in self._rooms.items() if messages)
+
+    def topic(self, room: RoomName) -> Topic | None:
+        """A room's topic."""
+        self.reach()
+        _, topic = self._topics.get(room, (0, None))
+        return topic if topic is not None and topic.text else None
+
+    def set_topic(self, room: RoomName, seq: int, draft: Draft) -> None:
+        """Set a room's topic, unless a newer message has."""
+        self.reach()
+        if seq > self._topics.get(room, (0, None))[0]:
+            self._topics[room] = (seq, Topic(draft.text, draft.nick, self._now()))
+
+    def follow(self, room: RoomName, follower: IRoomFollower) -> None:
+        """Deliver a room's messages from now on."""
+        self._followers[room].append(follower)
+
+    def unfollow(self, room: RoomName, follower: IRoomFollower) -> None:
+        """Deliver no more."""
+        self._followers[room].remove(follower)
+
+    def reach(self) -> None:
+        """Raise `StoreUnavailable` unless the stream is available."""
+        if not self.available:
+            raise StoreUnavailable
+
+
+@implementer(IRoomLog)
+class MemoryRoomLog:
+    """The rooms of a stream in memory, as one instance sees them."""
+
+    def __init__(self, stream: MemoryStream) -> None:
+        self._stream = stream
+        self._following: dict[RoomName, IRoomFollower] = {}
+
+    async def append(self, room: RoomName, draft: Draft) -> int:
+        """Store a message; see `IRoomLog`."""
+        return await self._stream.append(room, draft)
+
+    async def follow(self, room: RoomName, follower: IRoomFollower, recent: int) -> None:
+        """Deliver a room's last messages and what comes; see `IRoomLog`."""
+        if room in self._following:
+            raise ValueError(f"#{room} is followed already")
+        messages = self._stream.messages(room)
+        for message in messages[max(0, len(messages) - recent) :]:
+            follower.received(message)
+        self._following[room] = follower
+        self._stream.follow(room, follower)
+
+    def unfollow(self, room: RoomName) -> None:
+        """Deliver nothing more of a room; see `IRoomLog`."""
+        follower = self._following.pop(room, None)
+        if follower is not None:
+            self._stream.unfollow(room, follower)
+
+    async def history(self, room: RoomName, count: int, before: int | None) -> Page:
+        """Read a page of a room's past; see `IRoomLog`."""
+        messages = self._stream.messages(room)
+        end = len(messages) if before is None else bisect.bisect_left(messages, before, key=_seq)
+        start = max(0, end - count)
+        return Page(tuple(messages[start:end]), 0 < start < end)
+
+    async def last_seq(self, room: RoomName) -> int:
+        """A room's newest seq; see `IRoomLog`."""
+        messages = self._stream.messages(room)
+        return messages[-1].seq if messages else 0
+
+    async def topics(self, rooms: Iterable[RoomName]) -> Mapping[RoomName, Topic]:
+        """Read topics; see `IRoomLog`."""
+        topics = {room: self._stream.topic(room) for room in rooms}
+        return {room: topic for room, topic in topics.items() if topic is not None}
+
+    async def set_topic(self, room: RoomName, draft: Draft) -> None:
+        """Store the message and make its text the topic; see `IRoomLog`."""
+        seq = await self._stream.append(room, draft)
+        self._stream.set_topic(room, seq, draft)
+
+    async def stored_rooms(self) -> tuple[RoomName, ...]:
+        """The rooms that have messages; see `IRoomLog`."""
+        return self._stream.rooms()
+
+    async def purge(self, room: RoomName, upto: int) -> None:
+        """Remove a room's messages up to a seq; see `IRoomLog`."""
+        self._stream.purge(room, upto)
+
+
+class MemoryPost:
+    """What couriers in memory share: who serves which incarnation.
+
+    Attributes:
+        silent: Incarnations that do not answer.
+    """
+
+    def __init__(self) -> None:
+        self.silent: set[str] = set()
+        self.serving: dict[str, Callable[[PrivateMessage], bool]] = {}
+
+
+@implementer(ICourier)
+class MemoryCourier:
+    """Carries private messages between the hubs of one process."""
+
+    def __init__(self, post: MemoryPost, incarnation: str) -> None:
+        self._post = post
+        self._incarnation = incarnation
+
+    def serve(self, receive: Callable[[PrivateMessage], bool]) -> None:
+        """Say who takes messages; see `ICourier`."""
+        self._post.serving[self._incarnation] = receive
+
+    async def send(self, instance: str, message: PrivateMessage) -> bool:
+        """Hand a message over; see `ICourier`."""
+        if instance in self._post.silent:
+            raise NotDelivered(message.recipient.display)
+        receive = self._post.serving.get(instance)
+        return receive is not None and receive(message)
+
+
+def _seq(message: Message) -> int:
+    return message.seq
