@@ -150,13 +150,16 @@ class Room:
             self._tell_older(event, self.version + ahead, {member.session for member in new})
 
     def _leave(self, members: Iterable[Member], at: float, reason: str) -> None:
-        gone = tuple(member for member in members if member.session in self.members)
+        gone = [member for member in members if member.session in self.members]
+        if len(gone) > 1:  # in the order of their joining
+            places = {session: place for place, session in enumerate(self.members)}
+            gone.sort(key=lambda member: places[member.session])
         until = self._runtime.monotonic() + JUST_LEFT_SECONDS
         for member in members:
             self.members.pop(member.session, None)
             self._just_left[member.session] = until
         if gone:
-            event = Left(self.name, at, gone, reason)
+            event = Left(self.name, at, tuple(gone), reason)
             self._tell_older(event, self.version, {member.session for member in gone})
 
     # Who is here.

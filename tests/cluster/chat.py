@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from tests.processes.client import LineClient
 from tests.processes.disroom import DisroomProcess
-from tests.processes.nats import NatsServer
-from tests.processes.redis import RedisServer
 from tests.processes.text_client import Clients, TextClient
 
 ID = re.compile(r"<[0-9a-z.-]+>")
+DATED = re.compile(r"\[\d{4}-")
 
 
 @dataclass
@@ -72,13 +70,9 @@ def ids(lines: list[str]) -> list[str]:
     return [found[0] for line in lines if (found := ID.search(line))]
 
 
-def private_brokers(
-    new_nats: Callable[..., NatsServer], new_redis: Callable[..., RedisServer]
-) -> tuple[NatsServer, RedisServer]:
-    """Brokers that a test may harm."""
-    return new_nats(), new_redis()
-
-
-def state_dir(tmp_path: Path) -> Path:
-    """A state directory of the test's own."""
-    return tmp_path / "state"
+def history(client: TextClient, room: str) -> list[str]:
+    """The ids that `history` shows, oldest first."""
+    client.send_line("ping\nhistory 1000")
+    client.expect("^Pong$")
+    lines = client.collect_until(f"^-- #{room} .*(older|such)")
+    return ids([line for line in lines if DATED.match(line)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.cluster.chat import Chat, ids, user
+from tests.cluster.chat import Chat, history, ids, user
 from tests.eventually import eventually_blocking
 from tests.processes.client import LineClient
 from tests.processes.disroom import DisroomProcess
@@ -12,12 +12,6 @@ from tests.processes.nats import NatsServer
 from tests.processes.nats_cluster import NatsCluster
 from tests.processes.redis import RedisServer
 from tests.processes.text_client import Clients
-
-
-def history(client: LineClient, room: str) -> list[str]:
-    """The ids that `history` shows, oldest first."""
-    client.send_line("history 1000")
-    return ids(client.collect_until(f"^-- #{room} .*(older|such)"))
 
 
 def say(client: LineClient, *texts: str) -> None:
