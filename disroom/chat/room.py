@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Container, Iterable
+from dataclasses import replace
 from typing import Protocol
 
 from zope.interface import implementer
@@ -85,6 +86,8 @@ class Room:
 
     def received(self, event: Message | Gap) -> None:
         """Pass a message on to every occupant, in the order of the log."""
+        if event.room.display != self.name.display:
+            event = replace(event, room=self.name)
         if isinstance(event, Gap):
             self._recent.clear()
             self._older = True
@@ -164,8 +167,13 @@ class Room:
 
     # Who is here.
 
-    def admit(self, occupant: Occupant, roster: Roster) -> tuple[Member, ...]:
+    def admit(self, occupant: Occupant, itself: Member, roster: Roster) -> tuple[Member, ...]:
         """Let a session in that has joined; it sees all that comes from now on.
+
+        Args:
+            occupant: The session.
+            itself: The session as the others see it.
+            roster: What its joining was answered with.
 
         Returns:
             Who is in the room, the session itself among them.
@@ -180,7 +188,7 @@ class Room:
         self._audience = None
         if roster.members is not None and roster.version >= self.version:
             return roster.members
-        return tuple(self.members.values())
+        return tuple({**self.members, itself.session: itself}.values())
 
     def remove(self, occupant: Occupant) -> None:
         """Let a session out; it sees nothing more. Idempotent."""

@@ -26,6 +26,7 @@ from disroom.chat.errors import (
 )
 from disroom.chat.events import (
     Draft,
+    Member,
     Message,
     PrivateMessage,
     PrivateReceived,
@@ -164,7 +165,7 @@ class Session:
             roster = await self._hub.presence.join(self.id, name, room.version)
             if self._closed:
                 raise NotInRoom(name.display, "the connection is closed")
-            members = room.admit(self, roster)
+            members = room.admit(self, Member(self.id, nick), roster)
             self._rooms[name] = self.current = room
         finally:
             self._hub.entered(name)
