@@ -80,6 +80,12 @@ class Broker(ABC):
         """How the latest process ended, in words; None while it runs, or if there was none."""
         return self._child.exit if self._child else None
 
+    def last_words(self) -> str:
+        """Return the last lines that the latest process wrote, after a colon; empty if none."""
+        output = self._child.tail if self._child else ()
+        lines = [*output, *self._log_lines()][-BLAMED_LINES:]
+        return f": {' | '.join(lines)}" if lines else ""
+
     async def ended(self) -> None:
         """Return when the latest process has ended."""
         if self._child is not None:
@@ -94,17 +100,13 @@ class Broker(ABC):
         deadline = self._reactor.seconds() + patience
         while True:
             if child.exit is not None:
-                raise BrokerError(f"{self.name} {child.exit}{self._last_words(child)}")
+                raise BrokerError(f"{self.name} {child.exit}{self.last_words()}")
             if identity := await self._probe(child):
                 return identity
             if self._reactor.seconds() > deadline:
                 late = f"{self.name} is not ready after {patience:g} s"
-                raise BrokerError(f"{late}{self._last_words(child)}")
+                raise BrokerError(f"{late}{self.last_words()}")
             await deferLater(self._reactor, POLL_SECONDS)
-
-    def _last_words(self, child: Child) -> str:
-        lines = [*child.tail, *self._log_lines()][-BLAMED_LINES:]
-        return f": {' | '.join(lines)}" if lines else ""
 
     def _log_lines(self) -> list[str]:
         """Return what the latest process wrote to a log of its own."""

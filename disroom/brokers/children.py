@@ -126,7 +126,6 @@ class Child(ProcessProtocol):
             text = line[-LONGEST_LINE:].decode(errors="replace").strip()
             if text:
                 self.tail.append(text)
-                log.debug("{name}: {line}", name=self._name, line=text)
 
     errReceived = outReceived
 

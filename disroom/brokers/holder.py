@@ -102,10 +102,11 @@ class Holder:
             if self._reactor.seconds() - since > STEADY_SECONDS:
                 pause = FIRST_PAUSE
             log.error(
-                "{name} {exit}; starting it again in {pause} s",
+                "{name} {exit}; starting it again in {pause} s{words}",
                 name=broker.name,
                 exit=broker.exit,
                 pause=pause,
+                words=broker.last_words(),
             )
             await deferLater(self._reactor, pause)
             pause = min(2 * pause, LONGEST_PAUSE)

@@ -11,6 +11,7 @@ import msgspec
 from disroom.brokers.errors import BrokerError
 
 LONGEST_SOCKET_PATH = 100  # bytes; sun_path has 108 on Linux and 104 on macOS
+SOCKET_DIR_PREFIX = "disroom-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,7 @@ class StateDir:
             return Path(recorded)
         for parent in (None, "/tmp"):  # $TMPDIR can be long too
             try:
-                made = Path(tempfile.mkdtemp(prefix="disroom-", dir=parent)) / "redis.sock"
+                made = Path(tempfile.mkdtemp(prefix=SOCKET_DIR_PREFIX, dir=parent)) / "redis.sock"
             except OSError as error:
                 raise BrokerError(f"no directory for Redis's socket: {error}") from error
             if len(os.fsencode(made)) <= LONGEST_SOCKET_PATH:
@@ -160,7 +161,7 @@ class StateDir:
         except OSError:
             return False
         private = found.st_uid == os.geteuid() and found.st_mode == 0o40700
-        return private and directory != self.path
+        return private and directory.name.startswith(SOCKET_DIR_PREFIX)
 
 
 def write_private(path: Path, content: bytes) -> None:
