@@ -24,13 +24,17 @@ from msgspec import Meta, Struct
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _SIZES = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
+LONGEST_DURATION = 100 * 365 * 86400.0
+LARGEST_SIZE = (1 << 63) - 1
+"""JetStream counts nanoseconds and bytes in 64 bits."""
+
 DEFAULT_PORT = 8080
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1)]
 
 
-class ConfigError(Exception):
+class ConfigError(ValueError):
     """The configuration cannot be used; the message is one line and says what to change."""
 
 
@@ -40,12 +44,13 @@ class Duration(float):
     @classmethod
     def parse(cls, value: object) -> Duration:
         """Read a duration; raises ValueError where it is none."""
-        if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
-            return cls(value)
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|[smhdw]?)", str(value).strip())
-        if not match:
+        seconds = float(match[1]) * _UNITS[match[2] or "s"] if match else -1
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            seconds = value
+        if not 0 <= seconds <= LONGEST_DURATION:
             raise ValueError("a duration such as 7d, 12h, 30m, 10s or 250ms was expected")
-        return cls(float(match[1]) * _UNITS[match[2] or "s"])
+        return cls(seconds)
 
 
 class Size(int):
@@ -54,10 +59,11 @@ class Size(int):
     @classmethod
     def parse(cls, value: object) -> Size:
         """Read a size; raises ValueError where it is none."""
-        match = re.fullmatch(r"(\d+)\s*([KMGT]iB|B?)", str(value).strip())
-        if not match:
+        match = re.fullmatch(r"(\d{1,19})\s*([KMGT]iB|B?)", str(value).strip())
+        size = int(match[1]) * _SIZES[match[2]] if match else -1
+        if not 0 <= size <= LARGEST_SIZE:
             raise ValueError("a size such as 512KiB, 64MiB or 10GiB was expected")
-        return cls(int(match[1]) * _SIZES[match[2]])
+        return cls(size)
 
 
 class _Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

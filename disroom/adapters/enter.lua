@@ -2,7 +2,13 @@
 -- ms, 8 the ms without any tick after which leases are not trusted, 9 '1' if the incarnation never
 -- held a lease, 10 '1' if it supersedes one that has the name, 11 '1' if no other instance can have
 -- sessions, 12 the greatest version that the caller has seen.
--- ok: {ms still to settle, whether it has the name}; lease: it was reaped, take a new id.
+-- ok: {ms still to settle, whether it has the name}; lease: it was reaped, take a new id; cluster:
+-- this is a Redis Cluster, where one script cannot reach all keys.
+local info = redis.call('INFO', 'server')
+if string.find(info, '_mode:cluster', 1, true) then -- Redis: redis_mode, Valkey: server_mode
+  return answer('cluster')
+end
+
 local name, lease, settle, jump = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local fresh, supersedes, alone = ARGV[9] == '1', ARGV[10] == '1', ARGV[11] == '1'
 
@@ -15,7 +21,7 @@ if rival and supersedes then
 end
 
 -- A store that is another one than before, or in which nobody ticked, may lack what others hold.
-local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+local run = string.match(info, 'run_id:(%w+)')
 local before = redis.call('HMGET', key('epoch'), 'run', 'seen')
 local unwatched = before[2] and now_ms - before[2] > jump and redis.call('ZCARD', leases) > 0
 if before[1] ~= run or unwatched then

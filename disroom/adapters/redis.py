@@ -52,7 +52,8 @@ class RedisPresence:
         address: Where Redis is; asked at each attempt to connect, so it may change.
         instance_name: Of this instance; an earlier incarnation of that name is superseded.
         fresh_id: Makes incarnations: ids that occur once.
-        alone: No other instance can have sessions, so an empty store need not settle at the start.
+        alone: Whether no other instance can have sessions, so that an empty store need not settle
+            at the start; asked then.
         reincarnated: Called when the lease was lost and the instance has a new incarnation.
         clock: Seconds that also pass while the machine sleeps.
     """
@@ -65,7 +66,7 @@ class RedisPresence:
         address: Callable[[], RedisAddress],
         instance_name: str,
         fresh_id: Callable[[], str],
-        alone: bool = False,
+        alone: Callable[[], bool] = lambda: False,
         reincarnated: Callable[[str], None] = lambda incarnation: None,
         clock: Callable[[], float] = boot_time,
     ) -> None:
@@ -91,6 +92,11 @@ class RedisPresence:
     def lapsed(self) -> bool:
         """Whether the lease has run out by this machine's clock, so that others may have acted."""
         return self._lease.lapsed
+
+    @property
+    def connected(self) -> bool:
+        """Whether the store can be asked just now."""
+        return self._lease.is_standing
 
     def watch(self, watcher: IPresenceWatcher) -> None:
         """Say whom to tell of changes. Once, before anything else."""

@@ -77,7 +77,7 @@ class RedisAddress:
             numbers = query.pop("db", [path.removeprefix("/") or "0"])
             path = ""
         elif parts.scheme == "unix":
-            if not path.startswith("/"):
+            if parts.hostname or not path.startswith("/"):
                 raise ValueError(f"{shown}: an absolute path is missing, as in unix:///run/redis")
             numbers = query.pop("db", ["0"])
         else:
@@ -87,7 +87,7 @@ class RedisAddress:
         if not re.fullmatch(r"[0-9]{1,9}", numbers[-1]):
             raise ValueError(f"{shown}: the database must be a number")
         return cls(
-            host=parts.hostname or "" if parts.scheme != "unix" else "",
+            host=parts.hostname or "",
             port=port,
             path=unquote(path),
             database=int(numbers[-1]),
@@ -117,8 +117,9 @@ class RedisAddress:
         if self.path:
             endpoint: IStreamClientEndpoint = UNIXClientEndpoint(reactor, self.path, timeout)
             return endpoint
+        options = self._tls_options() if self.tls else None
         endpoint = HostnameEndpoint(reactor, self.host, self.port, timeout)
-        return wrapClientTLS(self._tls_options(), endpoint) if self.tls else endpoint
+        return endpoint if options is None else wrapClientTLS(options, endpoint)
 
     def _tls_options(self) -> Any:
         trusted, own = None, None

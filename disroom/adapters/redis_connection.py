@@ -23,6 +23,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 NOT_REDIS = "it does not speak the Redis protocol"
+CLUSTER = "it is a Redis Cluster, which is not supported"
+"""What is wrong with a server that no second attempt makes usable."""
 
 _log = Logger()
 
@@ -75,6 +77,8 @@ class RedisConnection(txredisapi.SubscriberProtocol):  # type: ignore[misc]  # i
             RedisUnavailable: The connection ended, or was aborted because it fell silent.
             RedisRefused: The reply is an error.
         """
+        if self._over:
+            raise RedisUnavailable(self.why)
         if not self._outstanding:
             self._heard = self._reactor.seconds()
         if self._watch is None:

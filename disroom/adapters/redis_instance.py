@@ -50,7 +50,7 @@ class RedisInstance:
         address: Callable[[], RedisAddress],
         instance_name: str,
         fresh_id: Callable[[], str],
-        alone: bool = False,
+        alone: Callable[[], bool] = lambda: False,
         reincarnated: Callable[[str], None] = lambda incarnation: None,
         clock: Callable[[], float] = boot_time,
     ) -> None:
@@ -117,6 +117,7 @@ class RedisInstance:
 
     async def stop(self) -> None:
         """Release every session at once, if Redis answers, and disconnect. Idempotent."""
+        self._stop_loops()
         try:
             retired = Deferred.fromCoroutine(self.lease.retire("server stopped"))
             await retired.addTimeout(self._settings.stop_timeout, self._reactor)
@@ -125,10 +126,13 @@ class RedisInstance:
                 _log.warn("Redis was not told that this server stops; its users linger a while")
         await self._close()
 
-    async def _close(self) -> None:
+    def _stop_loops(self) -> None:
         for loop in self._loops:
             if loop.running:
                 loop.stop()
+
+    async def _close(self) -> None:
+        self._stop_loops()
         self.lease.close()
         await self._commands.stop()
         await self._changes.stop()
@@ -166,7 +170,8 @@ class RedisInstance:
                 if not settling:
                     deadline, settling = seconds() + settings.settle + 1, True
                 left = msgspec.msgpack.decode(reply.body, type=float) / 1000
-                await deferLater(self._reactor, left + SETTLE_MARGIN)
+                patience = max(0.0, deadline - seconds())
+                await deferLater(self._reactor, min(left, patience) + SETTLE_MARGIN)
             elif reply.status == "session" and mended:
                 raise RedisUnavailable("the session is not in the store")
             else:

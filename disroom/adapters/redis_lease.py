@@ -21,7 +21,12 @@ from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from disroom.adapters.redis_connection import RedisConnection, RedisUnavailable
+from disroom.adapters.redis_connection import (
+    CLUSTER,
+    RedisConnection,
+    RedisRefused,
+    RedisUnavailable,
+)
 from disroom.adapters.redis_holdings import Holdings
 from disroom.adapters.redis_scripts import EnterReply, PresenceScripts, Reply, TickReply
 from disroom.adapters.redis_settings import RedisSettings
@@ -68,7 +73,7 @@ class RedisLease:
         holdings: Holdings,
         instance_name: str,
         fresh_id: Callable[[], str],
-        alone: bool,
+        alone: Callable[[], bool],
         uncertain: Callable[[], None],
         lost: Callable[[str], None],
         reincarnated: Callable[[str], None],
@@ -101,6 +106,11 @@ class RedisLease:
         """Whether the lease has run out by this machine's clock, so that others may have acted."""
         return self._clock() > self._renewed + self._settings.lease
 
+    @property
+    def is_standing(self) -> bool:
+        """Whether all that this instance holds is in the store, and the store answers."""
+        return self._state is _State.STANDING
+
     def saw(self, version: int) -> None:
         """Remember a room's version: what a store that lost everything gives must be greater."""
         self._highest_version = max(self._highest_version, version)
@@ -112,6 +122,7 @@ class RedisLease:
 
         Raises:
             RedisUnavailable: The connection broke.
+            RedisRefused: Presence cannot be kept in this Redis.
         """
         self._to(_State.ENTERING, connection)
         await self._scripts.load(connection)
@@ -140,11 +151,13 @@ class RedisLease:
                 _milliseconds(self._settings.jump),
                 int(not self._registered),
                 int(self._first),
-                int(self._first and self._alone),
+                int(self._first and self._alone()),
                 self._highest_version,
             )
             if reply.status == "ok":
                 break
+            if reply.status == "cluster":
+                raise RedisRefused(CLUSTER)
             self.incarnation = self._fresh_id()
             self._registered = False
             _log.warn("The lease in Redis was lost; asserting all sessions anew")
@@ -153,7 +166,10 @@ class RedisLease:
         self._registered, self._first, self._renewed = True, False, asked
         self._note_settling(entered.settling)
         if not entered.named:
-            _log.error("Another server runs as {name}", name=self._instance_name)
+            _log.error(
+                "Another server runs as {name}; give each a name of its own",
+                name=self._instance_name,
+            )
 
     async def _assert(self, connection: RedisConnection) -> None:
         for batch in self._holdings.batches():
@@ -228,35 +244,37 @@ class RedisLease:
             ticked = _decode_tick(reply.body)
             self._note_settling(ticked.settling)
             await self._pay(connection)
+            until = self._reactor.seconds() + self._settings.tick  # the rest is for the next
             for incarnation in ticked.reaping:
-                await self._reap(connection, incarnation)
+                while await self._reap(connection, incarnation):
+                    if self._reactor.seconds() > until:
+                        return
         except RedisUnavailable:
             pass  # the link has logged it and connects again
 
-    async def _reap(self, connection: RedisConnection, incarnation: str) -> None:
-        """Take a gone incarnation's sessions out, as far as this tick's time goes."""
-        until = self._reactor.seconds() + self._settings.tick
-        while self._reactor.seconds() < until:
-            reply = await self.run(connection, "reap", incarnation)
-            if not _decode_count(reply.body):
-                return
+    async def _reap(self, connection: RedisConnection, incarnation: str) -> int:
+        """Take some of a gone incarnation's sessions out; how many are left."""
+        return _decode_count((await self.run(connection, "reap", incarnation)).body)
 
     async def retire(self, reason: str) -> None:
-        """Give the lease up and take all sessions out at once.
+        """Give the lease up and take all sessions out at once; nothing is asked after this.
 
         Raises:
             RedisUnavailable: The connection is away or broke; the lease will run out.
         """
         connection = await self.standing(self._reactor.seconds() + self._settings.timeout)
+        self._to(_State.AWAY, None)  # else a request on its way would bring the lease back
         await self.run(connection, "retire", reason)
-        while _decode_count((await self.run(connection, "reap", self.incarnation)).body):
+        while await self._reap(connection, self.incarnation):
             pass
+        self._holdings.sessions.clear()
 
     def close(self) -> None:
-        """Forget all timers."""
+        """Wait for nothing any more."""
         self._to(_State.AWAY, None)
-        if self._settle is not None and self._settle.active():
+        if self._settle is not None:
             self._settle.cancel()
+            self._settle = None
 
     # Settling.
 
@@ -268,7 +286,7 @@ class RedisLease:
     def _note_settling(self, milliseconds: float) -> None:
         if milliseconds <= 0:
             return
-        if self._settle is not None and self._settle.active():
+        if self._settle is not None:
             self._settle.cancel()
         after = milliseconds / 1000 + SETTLE_MARGIN
         self._settle = self._reactor.callLater(after, self._window_ended)

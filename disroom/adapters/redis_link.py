@@ -14,6 +14,7 @@ from twisted.logger import Logger
 
 from disroom.adapters.redis_address import RedisAddress
 from disroom.adapters.redis_connection import (
+    CLUSTER,
     NOT_REDIS,
     RedisConnection,
     RedisRefused,
@@ -165,6 +166,7 @@ class RedisLink:
                 published=self._published,
             )
         )
+        factory.noisy = False
         try:
             connection = cast(RedisConnection, await endpoint.connect(factory))
         except (ConnectError, OSError) as error:
@@ -207,4 +209,4 @@ def _failure(address: RedisAddress, error: Exception) -> LinkFailure:
     for beginning, words in _REFUSALS:
         if why.startswith(beginning):
             return LinkFailure(f"Redis at {address}: {words}", permanent=True)
-    return LinkFailure(f"Redis at {address}: {why}", permanent=why == NOT_REDIS)
+    return LinkFailure(f"Redis at {address}: {why}", permanent=why in (NOT_REDIS, CLUSTER))
