@@ -1,0 +1,1 @@
+"""The files of conf/ and docker/, used as an operator would use them."""
