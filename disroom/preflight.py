@@ -6,17 +6,21 @@ plainly wrong has to be found here, synchronously, to be reported where the oper
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterable
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 from disroom.brokers import BrokerError, check_state_dir
+from disroom.chat.text import clean
 from disroom.config import Config, ConfigError
 
 CONNECT_SECONDS = 3.0
 """How long a broker may take to accept a connection, for each of its addresses."""
+
+SHORTEST_LEASE = 2.0
 
 _NATS_PORT = 4222
 _REDIS_PORT = 6379
@@ -28,23 +32,35 @@ def check(config: Config) -> None:
     Raises:
         ConfigError: Something is in the way; the message is one line and says what to do.
     """
-    for path in (config.server.motd, config.nats.ca, config.nats.credentials, config.redis.ca):
+    nats, redis = config.nats, config.redis
+    files = (nats.credentials, nats.nkey, nats.ca, nats.cert, nats.key)
+    for path in (config.server.motd, *files, redis.ca, redis.cert, redis.key):
         if path:
             _check_readable(path)
     try:
         ZoneInfo(config.server.timezone)
     except (KeyError, ValueError, OSError) as error:
         raise ConfigError(f"server.timezone: there is no {config.server.timezone!r}") from error
+    if clean(config.server.instance_name) != config.server.instance_name:
+        raise ConfigError("--instance-name: it has characters that cannot be shown to people")
+    if config.presence.lease < SHORTEST_LEASE:
+        raise ConfigError(
+            f"presence.lease: at least {SHORTEST_LEASE:g}s; it is renewed each second"
+        )
+    for endpoint in config.server.listen:
+        _check_certificates(endpoint)
     if config.embedded:
         try:
             check_state_dir(config.state_dir)
         except BrokerError as error:
             raise ConfigError(str(error)) from error
     else:
-        _check_reachable("NATS", "--nats", [_nats_address(url) for url in config.nats.url])
-        _check_reachable("Redis", "--redis", [_redis_address(config.redis.url)])
+        nats_at = [_nats_address(url) for url in nats.url]
+        redis_at = _redis_address(redis.url)
+        _check_reachable("NATS", "--nats", nats_at)
+        _check_reachable("Redis", "--redis", [redis_at])
     for option, port in (("--port", config.port), ("--telnet", config.server.telnet)):
-        if port:
+        if port is not None:
             _check_free(option, config.server.interface, port)
 
 
@@ -55,6 +71,16 @@ def _check_readable(path: str) -> None:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
 
 
+def _check_certificates(endpoint: str) -> None:
+    """Refuse what Twisted would take: ``tls:8443`` is port 443, with certificates in ``./8443``."""
+    kind, _, rest = endpoint.removeprefix("haproxy:").partition(":")
+    if kind == "tls" and not Path(rest.partition(":")[0]).is_dir():
+        raise ConfigError(
+            f"--listen: {endpoint!r} names no directory, as tls:DIRECTORY:port=PORT does; "
+            "with two files it is ssl:PORT:privateKey=FILE:certKey=FILE"
+        )
+
+
 def _check_free(option: str, interface: str, port: int) -> None:
     family = socket.AF_INET6 if ":" in interface else socket.AF_INET
     with socket.socket(family) as probe:
@@ -63,37 +89,49 @@ def _check_free(option: str, interface: str, port: int) -> None:
             probe.bind((interface, port))
         except OSError as error:
             raise ConfigError(
-                f"cannot listen on {port}: {error.strerror}; choose another {option}"
+                f"cannot listen on {interface or 'any address'}, port {port}: {error.strerror}; "
+                f"choose another {option}{' or --interface' if interface else ''}"
             ) from error
 
 
 def _nats_address(url: str) -> tuple[str, int]:
-    parts = urlsplit(url if "://" in url else f"nats://{url}")
-    if parts.scheme not in ("nats", "tls") or not parts.hostname:
-        raise ConfigError(f"--nats: not a nats:// or tls:// URL: {_without_secrets(url)}")
-    return parts.hostname, _port(url, "--nats") or _NATS_PORT
+    parts = _split(url if "://" in url else f"nats://{url}")
+    if parts is None or parts.scheme not in ("nats", "tls") or not parts.hostname:
+        raise _no_url("nats", "nats:// or tls://", url)
+    return parts.hostname, parts.port or _NATS_PORT
 
 
 def _redis_address(url: str) -> tuple[str, int] | str:
-    parts = urlsplit(url)
-    if parts.scheme == "unix" and parts.path:
-        return parts.path
-    if parts.scheme not in ("redis", "rediss") or not parts.hostname:
-        shown = _without_secrets(url)
-        raise ConfigError(f"--redis: not a redis://, rediss:// or unix:// URL: {shown}")
-    return parts.hostname, _port(url, "--redis") or _REDIS_PORT
+    parts = _split(url)
+    if parts and parts.scheme == "unix" and parts.path:
+        return unquote(parts.path)
+    if parts is None or parts.scheme not in ("redis", "rediss") or not parts.hostname:
+        raise _no_url("redis", "redis://, rediss:// or unix://", url)
+    return parts.hostname, parts.port or _REDIS_PORT
 
 
-def _port(url: str, option: str) -> int | None:
+def _split(url: str) -> SplitResult | None:
+    """Take a URL apart; None for what is none."""
     try:
-        return urlsplit(url if "://" in url else f"nats://{url}").port
-    except ValueError as error:
-        raise ConfigError(f"{option}: the port must be a number up to 65535") from error
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - raises where it is no number up to 65535
+    except ValueError:
+        return None
+    # A password with a `/`, `?` or `#` ends the host's part, and would be taken for the host.
+    behind = parts.path + parts.query + parts.fragment
+    return None if parts.netloc and "@" in behind else parts
 
 
-def _without_secrets(url: str) -> str:
+def _no_url(option: str, kinds: str, url: str) -> ConfigError:
+    """Show the URL without what may be a password, whatever is wrong with it."""
     head, at, tail = url.rpartition("@")
-    return f"{head.partition('://')[0]}://...@{tail}" if at else url
+    if not at:
+        return ConfigError(f"--{option}: not a {kinds} URL: {url}")
+    scheme = re.match("[a-z]+://", head)
+    return ConfigError(
+        f"--{option}: not a {kinds} URL: {scheme[0] if scheme else ''}...@{tail} (if it is for the "
+        f"password, give that apart, as DISROOM_{option.upper()}_PASSWORD)"
+    )
 
 
 def _check_reachable(broker: str, option: str, addresses: Iterable[tuple[str, int] | str]) -> None:

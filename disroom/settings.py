@@ -20,9 +20,15 @@ SPARE_DESCRIPTORS = 64
 
 _ENDPOINT = re.compile(r"(tcp|tcp6|tls|ssl|unix|systemd|haproxy|fd):")
 
+_HOST_PORT = re.compile(
+    r"(?:(?:\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<host>[^:\[\]]*)):)?(?P<port>[0-9]{1,5})"
+)
+
 
 def nats_settings(config: Config) -> NatsSettings:
     """Where NATS is; raises ConfigError where a secret's file cannot be read."""
+    if config.embedded:  # it has a token of its own, and what is configured is for another
+        return NatsSettings(urls=())
     nats = config.nats
     return NatsSettings(
         urls=nats.url,
@@ -64,6 +70,8 @@ def redis_settings(config: Config) -> RedisSettings:
 def redis_address(config: Config) -> RedisAddress:
     """Where Redis is; raises ConfigError where the URL is none or a secret cannot be read."""
     redis = config.redis
+    if redis.ca and not redis.url.startswith("rediss:"):
+        raise ConfigError("redis.ca is for TLS, which --redis asks for by rediss:// alone")
     try:
         return RedisAddress.parse(
             redis.url,
@@ -126,10 +134,10 @@ def admin_endpoint(address: str) -> str:
     """
     if _ENDPOINT.match(address):
         return address
-    host, _, port = address.rpartition(":")
-    if not port.isascii() or not port.isdigit() or int(port) > 65535:
+    parts = _HOST_PORT.fullmatch(address)
+    if not parts or int(parts["port"]) > 65535:
         raise ConfigError(f"--admin: PORT, HOST:PORT or an endpoint was expected, not {address!r}")
-    return _tcp(int(port), host.strip("[]") or "127.0.0.1")
+    return _tcp(int(parts["port"]), parts["v6"] or parts["host"] or "127.0.0.1")
 
 
 def _tcp(port: int, interface: str) -> str:
@@ -145,14 +153,21 @@ def _motd(file: str) -> tuple[str, ...]:
 
 
 def _secret(value: str, file: str) -> str | None:
-    return _read(file).strip() if file else value or None
+    if not file:
+        return value or None
+    secret = _read(file).removesuffix("\n")
+    if not secret:
+        raise ConfigError(f"{file} is empty: a secret was expected in it")
+    return secret
 
 
 def _read(file: str) -> str:
     try:
-        return Path(file).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {file}: {error}") from error
+        return Path(file).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot read {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"cannot read {file}: it is not UTF-8") from error
 
 
 def _path(text: str) -> Path | None:

@@ -15,12 +15,11 @@ if "twisted.internet.reactor" not in sys.modules:
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 from twisted.application.service import IService
 from twisted.internet import reactor
-from twisted.internet.endpoints import serverFromString
 from twisted.logger import ILogObserver
 
 from disroom import settings, systemd
@@ -31,17 +30,23 @@ from disroom.adapters.redis import RedisPresence
 from disroom.adapters.redis_address import RedisAddress
 from disroom.adapters.redis_instance import PresenceStartError
 from disroom.adapters.runtime import TwistedRuntime
-from disroom.brokers import BrokerError, EmbeddedBrokers, find_nats_server, find_redis_server
+from disroom.brokers import (
+    BrokerError,
+    EmbeddedBrokers,
+    IBrokerReactor,
+    find_nats_server,
+    find_redis_server,
+)
 from disroom.chat.hub import Hub
 from disroom.chat.retention import InterestRetention
 from disroom.config import Config, ConfigError, default_instance_name
-from disroom.logs import JsonLogObserver, open_log
+from disroom.logs import log_observer
 from disroom.options import Options
 from disroom.preflight import check
 from disroom.service import DisroomService, NamedPart, Periodic, Steps
 from disroom.transports.connections import Connections
 from disroom.transports.line import LineFactory
-from disroom.transports.listeners import Listener, ListenError, Listeners
+from disroom.transports.listeners import Listener, ListenError, Listeners, parse_endpoint
 from disroom.transports.outbox import Flusher
 from disroom.wire.line import LineFormat
 
@@ -57,18 +62,18 @@ def makeService(options: Options) -> IService:
     When twistd becomes a daemon it forks between this and the start of the service.
     """
     config = options.config
-    twistd: Mapping[str, Any] = options.parent or {}
     try:
         check(config)
-        return _instance(config, bool(twistd.get("nodaemon")), twistd.get("logfile"))
-    except (ConfigError, BrokerError) as error:
+        return _instance(config, options.parent or {})
+    except (ConfigError, BrokerError, ListenError) as error:
         sys.exit(f"disroom: {error}")
 
 
-def _instance(config: Config, foreground: bool, logfile: str | None) -> IService:
+def _instance(config: Config, twistd: Mapping[str, Any]) -> IService:
     runtime = TwistedRuntime()
     name = config.server.instance_name or default_instance_name()
     brokers = _embedded_brokers(config) if config.embedded else None
+    find_redis = _redis_of(brokers) if brokers else _redis_as_configured(config)
 
     nats = NatsConnection(
         settings.nats_settings(config),
@@ -83,10 +88,10 @@ def _instance(config: Config, foreground: bool, logfile: str | None) -> IService
     presence = RedisPresence(
         reactor=reactor,
         settings=settings.redis_settings(config),
-        address=_redis_address_of(brokers) if brokers else lambda: settings.redis_address(config),
+        address=find_redis,
         instance_name=name,
         fresh_id=runtime.fresh_id,
-        alone=bool(brokers),
+        alone=lambda: brokers is not None and brokers.alone,
         reincarnated=courier.set_incarnation,
     )
     hub = Hub(
@@ -122,14 +127,14 @@ def _instance(config: Config, foreground: bool, logfile: str | None) -> IService
         parts,
         reactor=reactor,
         ready=lambda ready: systemd.notify("READY=1" if ready else "STOPPING=1"),
-        foreground=foreground,
-        adopted=lambda parent: _choose_log(parent, config, logfile),
+        foreground=bool(twistd.get("nodaemon")),
+        adopted=lambda parent: _choose_log(parent, config, twistd),
     )
 
 
 def _embedded_brokers(config: Config) -> EmbeddedBrokers:
     return EmbeddedBrokers(
-        reactor,
+        cast(IBrokerReactor, reactor),
         config.state_dir,
         nats_server=find_nats_server(config.nats.server or None),
         redis_server=find_redis_server(config.redis.server or None),
@@ -144,8 +149,13 @@ def _nats_urls_of(brokers: EmbeddedBrokers) -> Callable[[], list[str]]:
     return urls
 
 
-def _redis_address_of(brokers: EmbeddedBrokers) -> Callable[[], RedisAddress]:
+def _redis_of(brokers: EmbeddedBrokers) -> Callable[[], RedisAddress]:
     return lambda: RedisAddress(path=str(brokers.addresses().redis_socket))
+
+
+def _redis_as_configured(config: Config) -> Callable[[], RedisAddress]:
+    settings.redis_address(config)  # what is wrong with it is said now
+    return lambda: settings.redis_address(config)  # a password's file may change meanwhile
 
 
 def _listeners(config: Config, hub: Hub) -> Listeners:
@@ -154,12 +164,6 @@ def _listeners(config: Config, hub: Hub) -> Listeners:
     format_ = LineFormat(ZoneInfo(config.server.timezone))
     listeners = []
     for text, telnet in settings.endpoints(config):
-        try:
-            endpoint = serverFromString(reactor, text)
-        except Exception as error:  # each endpoint parser raises what it likes
-            raise ConfigError(
-                f"--listen: {text!r} is no Twisted server endpoint: {error}"
-            ) from error
         factory = LineFactory(
             reactor=reactor,
             hub=hub,
@@ -168,7 +172,7 @@ def _listeners(config: Config, hub: Hub) -> Listeners:
             format=format_,
             settings=settings.line_settings(config, telnet=telnet),
         )
-        listeners.append(Listener(text, endpoint, factory))
+        listeners.append(Listener(text, parse_endpoint(reactor, text), factory))
     return Listeners(reactor, listeners, connections)
 
 
@@ -179,7 +183,10 @@ def _admin(config: Config, health: Callable[[], Mapping[str, bool]]) -> NamedPar
     return NamedPart("admin", admin, (ListenError,))
 
 
-def _choose_log(application: Any, config: Config, logfile: str | None) -> None:
-    """Have twistd log as JSON, where that is configured."""
-    if config.server.log_format == "json":
-        application.setComponent(ILogObserver, JsonLogObserver(open_log(logfile)))
+def _choose_log(application: Any, config: Config, twistd: Mapping[str, Any]) -> None:
+    try:
+        observer = log_observer(config.server.log_format, twistd, reactor)
+    except ConfigError as error:
+        sys.exit(f"disroom: {error}")
+    if observer is not None:
+        application.setComponent(ILogObserver, observer)

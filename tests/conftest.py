@@ -20,7 +20,7 @@ from tests.processes.nats_cluster import NatsCluster
 from tests.processes.redis import RedisKind, RedisServer
 from tests.processes.text_client import Clients
 
-pytest_plugins = ("pytester", "tests.needs")
+pytest_plugins = ("pytester", "tests.needs", "tests.faults.report")
 
 
 @pytest.fixture

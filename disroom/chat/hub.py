@@ -113,9 +113,11 @@ class Hub:
     async def _open(self, name: RoomName, followed: _Followed) -> None:
         room = followed.room
         try:
-            await self.log.follow(name, room, self.limits.backlog)
-            if room.topic is None:
-                room.topic = (await self.log.topics([name])).get(name)
+            await self.log.follow(name, room, self.limits.backlog + 1)  # 1 tells of older ones
+            if not room.topic_seen:
+                topic = (await self.log.topics([name])).get(name)
+                if not room.topic_seen:  # nor set meanwhile
+                    room.topic = topic
         except ChatError as error:
             followed.failure = error
             self.log.unfollow(name)
@@ -127,6 +129,7 @@ class Hub:
         """End what `enter` began, once the session is in the room or has given up."""
         followed = self._followed[name]
         followed.joining -= 1
+        self._adopt_if_needed(followed)
         self.left(name)
 
     def left(self, name: RoomName) -> None:
@@ -143,8 +146,7 @@ class Hub:
         followed = self._followed.get(change.room)
         if followed:
             followed.room.changed(change)
-            if followed.room.needs_roster:
-                self._adopt_soon(followed)
+            self._adopt_if_needed(followed)
 
     def uncertain(self) -> None:
         """Compare every room with the presence store, now."""
@@ -164,19 +166,21 @@ class Hub:
         except PresenceUnavailable:
             return
         for name, followed in held.items():
-            if versions.get(name, followed.room.version) != followed.room.version:
-                followed.room.needs_roster = True
-            if followed.room.needs_roster:
-                self._adopt_soon(followed)
+            followed.room.heard(versions.get(name, 0))
+            self._adopt_if_needed(followed)
 
-    def _adopt_soon(self, followed: _Followed) -> None:
-        if not followed.adopting:
+    def _adopt_if_needed(self, followed: _Followed) -> None:
+        if followed.room.needs_roster and not followed.adopting:
             followed.adopting = True
             self.runtime.spawn(self._adopt(followed), "reading a room's members")
 
     async def _adopt(self, followed: _Followed) -> None:
+        room = followed.room
+        before = -1
         try:
-            followed.room.adopt(await self.presence.users(followed.room.name))
+            while room.needs_roster and room.version > before:  # else the next comparison tries
+                before = room.version
+                room.adopt(await self.presence.users(room.name))
         except PresenceUnavailable:
             pass
         finally:

@@ -28,6 +28,7 @@ class _Unsent:
     room: RoomName
     queued: float
     told: bool = False
+    stored: bool = False
 
 
 class Outgoing:
@@ -58,6 +59,7 @@ class Outgoing:
         self._give_up = give_up
         self._queue: deque[_Unsent] = deque()
         self._closed = False
+        self._storing = False
         self._space: ISignal | None = None
         self._empty: ISignal | None = None
         self._failed: dict[str, float] = {}
@@ -70,7 +72,8 @@ class Outgoing:
         if self._closed:
             return
         self._queue.append(_Unsent(draft, room, self._runtime.monotonic()))
-        if len(self._queue) == 1:
+        if not self._storing:
+            self._storing = True
             self._runtime.spawn(self._store_all(), "storing a user's messages")
 
     async def emptied(self) -> None:
@@ -86,14 +89,16 @@ class Outgoing:
             self._queue.pop()
 
     def turned_up(self, id_: str) -> bool:
-        """Whether a message that is in the log was reported as not stored; True once."""
+        """Take note that a message is in the log; True once if it was reported as not stored."""
+        if self._queue and self._queue[0].draft.id == id_:
+            self._queue[0].stored = True
         return bool(self._failed) and self._failed.pop(id_, None) is not None
 
     def tick(self, now: float) -> None:
         """Tell of a message that has been waiting too long; ``now`` is the monotonic time."""
         if self._queue and not self._closed:
             first = self._queue[0]
-            if not first.told and now - first.queued >= DELAYED_SECONDS:
+            if not first.told and not first.stored and now - first.queued >= DELAYED_SECONDS:
                 first.told = True
                 self._tell(Delayed(first.room))
 
@@ -109,14 +114,17 @@ class Outgoing:
                 failing = False
             except ChatError as error:
                 failing = True
-                self._fail(unsent.draft.id, error)
+                if not (unsent.stored and isinstance(error, NotStored)):
+                    self._fail(unsent.draft.id, error)
             self._queue.popleft()
-            if self._space:
-                self._space.fire()
-                self._space = None
-        if self._empty:
-            self._empty.fire()
-            self._empty = None
+            # Whoever waits goes on at once, and may wait again: for the next signal, not this one.
+            space, self._space = self._space, None
+            if space:
+                space.fire()
+        self._storing = False
+        empty, self._empty = self._empty, None
+        if empty:
+            empty.fire()
 
     async def _store(self, unsent: _Unsent) -> None:
         if unsent.draft.kind == "topic":

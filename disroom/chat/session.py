@@ -34,7 +34,7 @@ from disroom.chat.events import (
     RoomEvent,
     StoredAfterAll,
 )
-from disroom.chat.interfaces import IMember, Roster
+from disroom.chat.interfaces import IMember, Roster, Topic
 from disroom.chat.names import Nick, RoomName
 from disroom.chat.outgoing import Outgoing
 from disroom.chat.replies import (
@@ -107,8 +107,10 @@ class Session:
             await self._hub.presence.claim(self.id, nick)
             if self._closed:
                 await self._release("connection lost")
+                raise NoNick
         else:
             await self.sent()
+            self._named()
             await self._hub.presence.rename(self.id, nick)
         self.nick = nick
         return Named(nick)
@@ -162,9 +164,9 @@ class Session:
             raise TooManyRooms(self._hub.limits.rooms)
         room = await self._hub.enter(name)
         try:
+            self._named()
             roster = await self._hub.presence.join(self.id, name, room.version)
-            if self._closed:
-                raise NotInRoom(name.display, "the connection is closed")
+            self._named()
             members = room.admit(self, Member(self.id, nick), roster)
             self._rooms[name] = self.current = room
         finally:
@@ -225,10 +227,9 @@ class Session:
     async def list_rooms(self) -> RoomList:
         """Tell which rooms have people, with their topics where those can be had."""
         summaries, total = await self._hub.presence.rooms(self._hub.limits.listed)
-        try:
-            topics = await self._hub.log.topics([summary.name for summary in summaries])
-        except StoreUnavailable:
-            topics = {}
+        topics: dict[RoomName, Topic] = {}
+        with suppress(StoreUnavailable):
+            topics = await self._topics([summary.name for summary in summaries])
         return RoomList(
             tuple(ListedRoom(s.name, s.members, topics.get(s.name)) for s in summaries), total
         )
@@ -236,7 +237,17 @@ class Session:
     async def topic(self) -> TopicIs:
         """Tell the current room's topic."""
         room = self._room(None)
-        return TopicIs(room.name, (await self._hub.log.topics([room.name])).get(room.name))
+        return TopicIs(room.name, (await self._topics([room.name])).get(room.name))
+
+    async def _topics(self, names: list[RoomName]) -> dict[RoomName, Topic]:
+        """Read topics; one that was seen here just now may not have been stored as such yet."""
+        topics = dict(await self._hub.log.topics(names))
+        for name in names:
+            room = self._hub.room(name)
+            seen = room.topic if room else None
+            if seen and (name not in topics or topics[name].at < seen.at):
+                topics[name] = seen
+        return topics
 
     async def history(self, count: int | None, before: int | None) -> History:
         """Read the last ``count`` messages of the current room, or those before a seq."""
@@ -308,10 +319,11 @@ class Session:
     def receive(self, event: RoomEvent) -> None:
         """Take an event of one of the user's rooms."""
         if isinstance(event, Message):
-            if self._ignored and event.nick in self._ignored and event.kind != "topic":
+            if event.session == self.id:
+                if self._outgoing.turned_up(event.id):
+                    self._member.deliver(StoredAfterAll(event))
+            elif self._ignored and event.nick in self._ignored and event.kind != "topic":
                 return
-            if self._outgoing.turned_up(event.id):
-                self._member.deliver(StoredAfterAll(event))
         self._member.deliver(event)
 
     def receive_private(self, event: PrivateReceived) -> None:
@@ -331,15 +343,28 @@ class Session:
         Args:
             reason: Shown to the rooms, for instance ``connection lost``; empty for a mere leaving.
         """
+        if self._end():
+            self._hub.runtime.spawn(self._release(reason), "releasing a session")
+
+    async def exit(self) -> None:
+        """End the session once everything that was sent is stored or has failed.
+
+        When this returns the nick is free for whoever comes next, unless presence is unavailable.
+        """
+        await self.sent()
+        if self._end():
+            await self._release("")
+
+    def _end(self) -> bool:
+        """End it as far as this instance goes; True if there is a nick to release."""
         if self._closed:
-            return
+            return False
         self._closed = True
         self._outgoing.close()
         for room in tuple(self._rooms.values()):
             self._out_of(room)
         self._hub.sessions.pop(self.id, None)
-        if self.nick:
-            self._hub.runtime.spawn(self._release(reason), "releasing a session")
+        return self.nick is not None
 
     def evict(self, error: ChatError) -> None:
         """End the session and tell the client why."""
@@ -353,7 +378,7 @@ class Session:
     # What the verbs share.
 
     def _named(self) -> Nick:
-        if self.nick is None:
+        if self.nick is None or self._closed:  # nobody hears of it when the session has ended
             raise NoNick
         return self.nick
 

@@ -6,14 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet.defer import maybeDeferred
-from twisted.internet.endpoints import serverFromString
-from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
-from disroom.transports.listeners import ListenError
+from disroom.transports.listeners import Listener, listen, parse_endpoint, shown
 
 Health = Callable[[], Mapping[str, bool]]
 
@@ -42,13 +40,16 @@ class Admin:
         reactor: Listens.
         endpoint: A Twisted server endpoint string.
         health: What is needed, and whether it is there.
+
+    Raises:
+        ListenError: The endpoint string is none.
     """
 
     _log = Logger()
 
     def __init__(self, reactor: Any, endpoint: str, health: Health) -> None:
-        self._reactor = reactor
-        self._endpoint = endpoint
+        self._name = endpoint
+        self._endpoint = parse_endpoint(reactor, endpoint)
         self._health = health
         self._port: IListeningPort | None = None
 
@@ -64,12 +65,8 @@ class Admin:
         site = Site(root)
         site.noisy = False
         site.displayTracebacks = False
-        try:
-            endpoint = serverFromString(self._reactor, self._endpoint)
-            self._port = await endpoint.listen(site)
-        except (CannotListenError, OSError) as error:
-            raise ListenError(f"cannot listen on {self._endpoint}: {error}") from error
-        self._log.info("Admin on {address}", address=self._port.getHost())
+        self._port = await listen(Listener(self._name, self._endpoint, site))
+        self._log.info("Admin on {address}", address=shown(self._port.getHost()))
 
     async def stop(self) -> None:
         """Listen no more."""

@@ -278,9 +278,9 @@ class LineProtocol(LineReceiver):
         self._say(*motd, "-- that was it" if motd else "-- there is no message of the day")
 
     async def _exit(self, _: commands.Exit | None = None) -> None:
-        await self._session.sent()
-        self._session.close("")
-        self._hang_up(GOODBYE)
+        await self._session.exit()
+        if self._lost or not self._closing:
+            self._hang_up(GOODBYE)
 
     # What the client is told.
 

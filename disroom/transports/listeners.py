@@ -10,6 +10,7 @@ from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import TimeoutError, maybeDeferred
+from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import (
     IAddress,
@@ -26,7 +27,7 @@ GOODBYE_SECONDS = 1.0
 
 
 class ListenError(Exception):
-    """An address cannot be listened on."""
+    """An address cannot be listened on; the message is one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,36 @@ class Listener:
     name: str
     endpoint: IStreamServerEndpoint
     factory: IProtocolFactory
+
+
+def parse_endpoint(reactor: Any, text: str) -> IStreamServerEndpoint:
+    """Read one of Twisted's server endpoint strings.
+
+    Raises:
+        ListenError: It is none, or names something, such as a certificate, that cannot be used.
+    """
+    try:
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, text)
+    except Exception as error:  # each kind of endpoint raises what it likes
+        raise ListenError(f"{text!r} is no Twisted server endpoint: {error}") from error
+    return endpoint
+
+
+async def listen(listener: Listener) -> IListeningPort:
+    """Listen on an endpoint.
+
+    Raises:
+        ListenError: It cannot be listened on.
+    """
+    try:
+        port: IListeningPort = await listener.endpoint.listen(listener.factory)
+    except Exception as error:  # each kind of endpoint raises what it likes
+        reason: Any = error.socketError if isinstance(error, CannotListenError) else error
+        reason = getattr(reason, "strerror", None) or reason
+        if reason == "Cannot acquire lock":  # Twisted's, of a unix socket
+            reason = "another process listens there"
+        raise ListenError(f"cannot listen on {listener.name}: {reason}") from error
+    return port
 
 
 class Listeners:
@@ -62,16 +93,9 @@ class Listeners:
             ListenError: One of them cannot be listened on.
         """
         for listener in self._listeners:
-            try:
-                port = await listener.endpoint.listen(listener.factory)
-            except CannotListenError as error:
-                raise ListenError(
-                    f"cannot listen on {listener.name}: {error.socketError}"
-                ) from error
-            except OSError as error:
-                raise ListenError(f"cannot listen on {listener.name}: {error}") from error
+            port = await listen(listener)
             self._ports.append(port)
-            self._log.info("Listening on {address}", address=_shown(port.getHost()))
+            self._log.info("Listening on {address}", address=shown(port.getHost()))
 
     async def stop(self) -> None:
         """Listen no more, say goodbye to everybody and wait until that is read, within a second."""
@@ -82,7 +106,8 @@ class Listeners:
             await self._connections.all_gone().addTimeout(GOODBYE_SECONDS, self._reactor)
 
 
-def _shown(address: IAddress) -> str:
+def shown(address: IAddress) -> str:
+    """Write an address as the log has it."""
     if isinstance(address, UNIXAddress):
         return f"unix:{fsdecode(address.name or b'')}"
     if isinstance(address, IPv6Address):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from disroom.chat.errors import BadRoom, NotInRoom
+from disroom.chat.errors import BadRoom, EmptyText, NotInRoom
 from disroom.chat.names import Nick, RoomName
 from disroom.chat.session import TEXT_OR_ROOM
 from disroom.chat.text import clean
@@ -352,4 +352,11 @@ def parse(line: str, *, talk: bool = False) -> Command | None:
     if talk and not stripped.startswith("/"):
         return Say(stripped)
     word, rest = _first_word(stripped)
-    return find_verb(word).command(rest)
+    verb = find_verb(word)
+    try:
+        return verb.command(rest)
+    except Usage:
+        # There was a text, and none of it may be sent.
+        if verb.syntax.endswith(" TEXT") and len(line.split()) > len(stripped.split()):
+            raise EmptyText from None
+        raise

@@ -11,7 +11,9 @@ class UnknownCommand(ChatError):
     code = "unknown-command"
 
     def __init__(self, word: str) -> None:
-        super().__init__(f"there is no command {word!r}; see them all: help")
+        super().__init__(
+            f"there is no command {word!r}; to say something: send TEXT; for the verbs: help"
+        )
 
 
 class Usage(ChatError):
@@ -92,7 +94,7 @@ class ServerFull(ChatError):
     code = "server-full"
 
     def __init__(self) -> None:
-        super().__init__("server is full")
+        super().__init__("server is full; try again later, or another server")
 
 
 class GoingDown(ChatError):

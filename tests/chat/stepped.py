@@ -1,0 +1,46 @@
+"""A runtime whose clock moves when it is told to, and that counts its ids."""
+
+from collections.abc import Coroutine
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from disroom.adapters.runtime import Signal
+from disroom.chat.interfaces import IRuntime
+
+
+@implementer(IRuntime)
+class SteppedRuntime:
+    """Both clocks are one, `time`, which a test sets; ids are ``id-1``, ``id-2``, ...
+
+    Attributes:
+        failures: What spawned work raised; a test ends by looking that there is nothing.
+    """
+
+    def __init__(self, time: float = 1_000_000.0) -> None:
+        self.time = time
+        self.failures: list[Failure] = []
+        self._ids = 0
+
+    def now(self) -> float:
+        """The time."""
+        return self.time
+
+    def monotonic(self) -> float:
+        """The time."""
+        return self.time
+
+    def spawn(self, work: Coroutine[Any, Any, None], what: str) -> None:
+        """Run a coroutine as far as it goes, and the rest when it can; keep its failure."""
+        Deferred.fromCoroutine(work).addErrback(self.failures.append)
+
+    def signal(self) -> Signal:
+        """Make a signal that has not fired."""
+        return Signal()
+
+    def fresh_id(self) -> str:
+        """Make the next id."""
+        self._ids += 1
+        return f"id-{self._ids}"

@@ -1,0 +1,585 @@
+"""Several instances as one chat: who sees what, and which rooms an instance follows."""
+
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from twisted.internet.defer import Deferred
+
+from disroom.chat.errors import ChatError, NotStored, PresenceUnavailable, StoreUnavailable
+from disroom.chat.events import (
+    Delayed,
+    Draft,
+    Failed,
+    Joined,
+    Left,
+    Message,
+    PrivateReceived,
+    Renamed,
+    StoredAfterAll,
+)
+from disroom.chat.hub import COMPARE_SECONDS
+from disroom.chat.limits import Limits
+from disroom.chat.names import Nick, RoomName
+from tests.chat.world import Instance, User, World, in_words, outcome, run
+
+TEA = RoomName.parse("tea")
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """Two instances; whatever was spawned in a test must not have failed."""
+    one = World()
+    yield one
+    one.check()
+
+
+# One chat on two instances.
+
+
+def test_everybody_sees_the_same_wherever_they_are(world: World) -> None:
+    """Comings, messages, names and goings appear on all instances, in the same order."""
+    ann, bob = world.one.user("ann", "tea"), world.two.user("bob", "tea")
+    ann.story()
+    cat = world.two.user("cat", "tea")
+    outcome(ann.say("hi"))
+    outcome(cat.say("hello"))
+    outcome(cat.name("kitty"))
+    outcome(cat.leave())
+    seen = ["#tea +cat", "#tea ann: hi", "#tea cat: hello", "#tea cat>kitty", "#tea -kitty"]
+    assert ann.story() == seen
+    assert bob.story() == seen
+
+
+@pytest.mark.parametrize("opened", [False, True])
+@pytest.mark.parametrize(
+    "step", ["follow", "follow answer", "topics", "topics answer", "join", "join answer"]
+)
+def test_who_joins_sees_nothing_twice_and_misses_nothing(
+    world: World, step: str, opened: bool
+) -> None:
+    """The backlog on joining and what follows it are one sequence, while others talk on."""
+    talker = world.one.user("talker", "tea")
+    if opened:
+        world.two.user("witness", "tea")
+    outcome(talker.say("1"))
+    user = world.two.user("late")
+    world.two.gate.hold(step)
+    joining = user.join("tea")
+    outcome(talker.say("2"))
+    outcome(talker.say("3"))
+    world.two.gate.release()
+    backlog = outcome(joining).backlog
+    outcome(talker.say("4"))
+    live = [event.text for event in user.client.shown if isinstance(event, Message)]
+    assert [*(message.text for message in backlog.page.messages), *live] == ["1", "2", "3", "4"]
+    assert live[-1] == "4"
+
+
+def test_a_room_that_is_open_and_one_that_is_not_are_joined_alike(world: World) -> None:
+    """The last messages are the same whether somebody of the instance was in the room before."""
+    talker = world.one.user("talker", "tea")
+    for number in range(15):
+        outcome(talker.say(f"{number}"))
+    for instance in world.instances:
+        entered = outcome(instance.user(f"late-{id(instance)}").join("tea"))
+        assert [in_words(m)[-2:].strip() for m in entered.backlog.page.messages] == [
+            *(str(number) for number in range(5, 15))
+        ]
+        assert entered.backlog.page.older
+
+
+@pytest.mark.parametrize("count", [9, 10, 11])
+def test_nothing_older_is_promised_that_is_not_there(world: World, count: int) -> None:
+    """``older: history 10 before N`` is shown on joining where that would show something."""
+    talker = world.one.user("talker", "tea")
+    for number in range(count):
+        outcome(talker.say(f"{number}"))
+    for instance in world.instances:
+        user = instance.user(f"late-{id(instance)}")
+        backlog = outcome(user.join("tea")).backlog
+        first = backlog.page.messages[0].seq
+        page = outcome(user.session.history(backlog.asked, first)).page
+        assert backlog.page.older == bool(page.messages)
+
+
+def test_a_topic_set_while_a_room_is_opened_is_the_one_shown(world: World) -> None:
+    """Who joins just as the topic changes is not shown the old one from then on."""
+    ann = world.one.user("ann", "tea")
+    outcome(ann.session.set_topic("old"))
+    for _ in range(20):
+        outcome(ann.say("x"))
+    for new in ("new", None):
+        bob = world.two.user("bob")
+        world.two.gate.hold("topics answer")
+        joining = bob.join("tea")
+        if new:
+            outcome(ann.session.set_topic(new))
+        else:
+            draft = Draft("t", "topic", Nick.parse("ann"), ann.session.id, "")
+            outcome(world.one.log.set_topic(TEA, draft))
+        world.two.gate.release()
+        topic = outcome(joining).topic
+        assert (topic.text if topic else None) == new
+        bob.session.close("")
+        for _ in range(20):
+            outcome(ann.say("x"))
+
+
+def test_a_dead_instances_users_leave_together(world: World) -> None:
+    """When an instance dies its users are shown as gone, in one line, with the reason."""
+    ann = world.one.user("ann", "tea")
+    for nick in ("bob", "cat"):
+        world.two.user(nick, "tea")
+    ann.story()
+    world.two.presence.end("server lost")
+    assert ann.story() == ["#tea -bob,cat (server lost)"]
+    assert ann.users() == ["ann"]
+
+
+# News of presence that is late or lost.
+
+
+def test_late_news_shows_everybody_once(world: World) -> None:
+    """Who joins while news is on its way sees a list and changes that fit together."""
+    ann = world.one.user("ann", "tea")
+    world.one.news.held = True
+    world.two.user("bob", "tea")
+    cat = world.one.user("cat")
+    entered = outcome(cat.join("tea"))
+    assert [m.nick.display for m in entered.users.members] == ["ann", "bob", "cat"]
+    world.two.user("dan", "tea")
+    world.one.news.arrive()
+    assert ann.story() == ["#tea +bob,cat", "#tea +dan"]
+    assert cat.story() == ["#tea +dan"]
+
+
+def test_two_newcomers_ahead_of_the_news_see_each_other(world: World) -> None:
+    """Those who join one after the other, ahead of all news, each see the other once."""
+    world.one.user("ann", "tea")
+    world.one.news.held = True
+    cat, dan = world.one.user("cat"), world.one.user("dan")
+    outcome(cat.join("tea"))
+    world.two.user("eve", "tea")
+    outcome(dan.join("tea"))
+    world.one.news.arrive()
+    assert sorted(",".join(e.partition("+")[2] for e in cat.story()).split(",")) == ["dan", "eve"]
+    assert dan.story() == []
+
+
+def test_an_own_arrival_is_not_shown_to_oneself(world: World) -> None:
+    """However late the news is, nobody is told that they themselves have come."""
+    world.one.user("bob", "tea")
+    world.one.news.held = True
+    ann = world.one.user("ann", "tea")
+    world.one.news.arrive()
+    assert ann.story() == []
+    assert ann.users() == ["bob", "ann"]
+
+
+def test_lost_news_is_made_good_when_the_next_comes(world: World) -> None:
+    """A change of which nothing was heard shows as soon as another follows it."""
+    ann = world.one.user("ann", "tea")
+    world.one.news.held = True
+    world.two.user("bob", "tea")
+    world.one.news.waiting.clear()
+    world.one.news.held = False
+    world.two.user("cat", "tea")
+    assert ann.story() == ["#tea +bob,cat"]
+
+
+def test_lost_news_is_made_good_by_comparing(world: World) -> None:
+    """A lost change shows within ten seconds although nothing follows, or at once when asked."""
+    ann = world.one.user("ann", "tea")
+    waits: list[Callable[[], None]] = [
+        lambda: world.pass_time(COMPARE_SECONDS + 1),
+        world.one.hub.uncertain,
+    ]
+    for after in waits:
+        world.one.news.held = True
+        bob = world.two.user("bob", "tea")
+        bob.session.close("")
+        world.two.user("cat", "tea").session.close("")
+        world.two.user("dan", "tea")
+        world.one.news.waiting.clear()
+        world.one.news.held = False
+        assert not ann.story()
+        after()
+        assert ann.story() == ["#tea +dan"]
+        outcome(next(iter(world.two.hub.sessions.values())).leave(None))
+        next(iter(world.two.hub.sessions.values())).close("")
+        ann.story()
+
+
+def test_news_that_comes_while_a_list_is_read_is_not_forgotten(world: World) -> None:
+    """What is lost while the list is on its way is found without waiting for the comparison."""
+    ann = world.one.user("ann", "tea")
+    news = world.one.news
+    news.held = True
+    for nick in ("bob", "cat"):
+        world.two.user(nick, "tea")
+    news.waiting.popleft()
+    world.one.gate.hold("users answer")
+    news.arrive()
+    for nick in ("dan", "eve"):
+        world.two.user(nick, "tea")
+    news.waiting.popleft()
+    news.arrive()
+    world.one.gate.release()
+    shown = ann.story()
+    assert ",".join(line.partition("+")[2] for line in shown) == "bob,cat,dan,eve"
+
+
+def test_news_that_comes_before_a_room_is_open_is_not_forgotten(world: World) -> None:
+    """Who comes or goes just as the first of an instance joins is shown at once."""
+    world.two.user("bob", "tea")
+    ann = world.one.user("ann")
+    world.one.gate.hold("join answer")
+    joining = ann.join("tea")
+    world.two.user("cat", "tea")
+    world.one.gate.release()
+    assert [m.nick.display for m in outcome(joining).users.members] == ["bob", "ann"]
+    assert ann.story() == ["#tea +cat"]
+
+
+def test_a_list_that_cannot_be_read_is_read_later(world: World) -> None:
+    """While presence is away nothing is shown that is not known; afterwards all of it is."""
+    ann = world.one.user("ann", "tea")
+    world.one.news.held = True
+    world.two.user("bob", "tea")
+    world.one.news.waiting.clear()
+    world.one.news.held = False
+    world.one.gate.fail("users", PresenceUnavailable())
+    world.one.gate.fail("versions", PresenceUnavailable())
+    world.one.hub.uncertain()
+    world.one.hub.uncertain()
+    assert not ann.story()
+    world.pass_time(COMPARE_SECONDS + 1)
+    assert ann.story() == ["#tea +bob"]
+
+
+def test_a_stranger_who_speaks_is_shown_coming_first(world: World) -> None:
+    """A message of somebody whose coming was not announced yet is preceded by it, once."""
+    ann = world.one.user("ann", "tea")
+    world.one.news.held = True
+    bob = world.two.user("bob", "tea")
+    outcome(bob.say("hi"))
+    assert ann.story() == ["#tea +bob", "#tea bob: hi"]
+    world.one.news.arrive()
+    assert not ann.story()
+    bob.session.close("")
+    world.one.news.arrive()
+    assert ann.story() == ["#tea -bob"]
+
+
+def test_a_late_message_of_somebody_long_gone_leaves_no_ghost(world: World) -> None:
+    """Somebody who is shown because of a message that was under way at the end is shown gone."""
+    bob = world.two.user("bob", "tea")
+    world.two.user("cat", "tea")
+    world.two.gate.hold("append")
+    bob.say("last words")
+    bob.session.close("")
+    ann = world.one.user("ann", "tea")
+    world.two.gate.release()
+    assert ann.story() == ["#tea +bob", "#tea bob: last words"]
+    world.pass_time(2 * COMPARE_SECONDS + 1)
+    assert ann.story() == ["#tea -bob"]
+
+
+# Which rooms are followed.
+
+
+def test_a_room_is_followed_while_somebody_is_in_it(world: World) -> None:
+    """An instance reads only rooms in which it has somebody, and each only once."""
+    ann, bob = world.one.user("ann", "tea", "pot"), world.one.user("bob", "tea")
+    assert world.one.log.followed == {TEA, RoomName.parse("pot")}
+    assert world.two.log.followed == set()
+    outcome(ann.leave("tea"))
+    assert TEA in world.one.log.followed
+    bob.session.close("")
+    assert world.one.log.followed == {RoomName.parse("pot")}
+    assert world.one.gate.taken.count("follow") == 2
+    outcome(ann.join("tea"))
+    outcome(ann.say("hi"))
+    assert ann.story()[-1] == "#tea ann: hi"
+
+
+def test_a_room_stays_open_for_who_is_just_joining(world: World) -> None:
+    """When the last one leaves as another joins, the other is in and misses nothing."""
+    ann, bob = world.one.user("ann", "tea"), world.one.user("bob")
+    for step in ("join", "join answer"):
+        world.one.gate.hold(step)
+        joining = bob.join("tea")
+        outcome(ann.leave())
+        assert world.one.log.followed == {TEA}
+        world.one.gate.release()
+        assert [m.nick.display for m in outcome(joining).users.members] == ["bob"]
+        outcome(bob.say("hi"))
+        assert bob.story()[-1] == "#tea bob: hi"
+        outcome(ann.join("tea"))
+        outcome(bob.leave())
+    assert world.one.gate.taken.count("follow") == 1
+
+
+def test_a_room_that_could_not_be_entered_is_not_followed(world: World) -> None:
+    """Where joining fails, the instance does not go on reading the room for nobody."""
+    ann = world.one.user("ann")
+    for step, error in (("follow", StoreUnavailable()), ("join", PresenceUnavailable())):
+        world.one.gate.fail(step, error)
+        with pytest.raises(type(error)):
+            outcome(ann.join("tea"))
+        assert not world.one.log.followed
+        assert world.one.hub.room(TEA) is None
+
+
+def test_many_sessions_and_ticks_do_no_harm_without_rooms() -> None:
+    """An instance that nobody uses is quiet."""
+    world = World()
+    world.one.connect()
+    world.pass_time(60)
+    world.check()
+    assert set(world.one.gate.taken) <= {"versions", "versions answer"}
+
+
+# Everything at once.
+
+NICKS = ["ann", "Ann", "bob", "cat", "dan"]
+ROOMS = ["tea", "pot", "cup"]
+STEPS = [
+    *("claim", "claim answer", "rename", "rename answer", "join", "join answer", "leave"),
+    *("leave answer", "follow", "follow answer", "topics", "users", "users answer", "append"),
+    *("append answer", "release", "versions answer"),
+]
+VERBS = st.sampled_from(
+    ["nick", "join", "leave", "say", "send", "msg", "users", "topic", "history"]
+)
+
+
+class Visitor:
+    """A user whose verbs are carried out one after the other, as a transport does it."""
+
+    def __init__(self, instance: Instance) -> None:
+        self.instance = instance
+        self.user: User = instance.connect()
+        self.doing: Deferred[Any] | None = None
+        self.failures: list[BaseException] = []
+        self.lists: dict[RoomName, dict[str, str]] = {}
+        self.seen: dict[RoomName, list[str]] = {}
+
+    @property
+    def busy(self) -> bool:
+        """Whether a verb is under way."""
+        return self.doing is not None and not self.doing.called
+
+    def do(self, verb: str, nick: str, room: str, text: str) -> None:
+        """Begin a verb."""
+        session, name = self.user.session, RoomName.parse(room)
+        works: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
+            "nick": lambda: session.name(Nick.parse(nick)),
+            "join": lambda: self.join(name),
+            "leave": lambda: self.leave(name),
+            "say": lambda: session.say(text),
+            "send": lambda: session.say(text, name),
+            "msg": lambda: session.whisper(Nick.parse(nick), text),
+            "users": lambda: session.users(name),
+            "topic": lambda: session.set_topic(text),
+            "history": lambda: session.history(3, None),
+        }
+        self.doing = run(works[verb]())
+        self.doing.addErrback(self.failed)
+
+    def failed(self, failure: Any) -> None:
+        """Keep what is no user's error."""
+        if not failure.check(ChatError):
+            self.failures.append(failure.value)
+
+    async def join(self, name: RoomName) -> None:
+        """Join, and take the list and the backlog from the answer."""
+        entered = await self.user.session.join(name)
+        self.look()
+        if entered.backlog is not None:
+            self.lists[name] = {m.session: m.nick.display for m in entered.users.members}
+            assert len(self.lists[name]) == entered.users.total
+            assert self.user.session.id in self.lists[name]
+            self.seen[name] = [m.id for m in entered.backlog.page.messages]
+
+    async def leave(self, name: RoomName) -> None:
+        """Leave."""
+        await self.user.session.leave(name)
+        self.look()
+        self.lists.pop(name, None)
+
+    def look(self) -> None:
+        """Follow what is shown."""
+        shown, self.user.client.shown = self.user.client.shown, []
+        for event in shown:
+            match event:
+                case Message(room=room, id=id_):
+                    assert id_ not in self.seen[room]
+                    self.seen[room].append(id_)
+                case Joined(room=room, members=members):
+                    for member in members:
+                        assert member.session not in self.lists[room]
+                        self.lists[room][member.session] = member.nick.display
+                case Left(room=room, members=members):
+                    for member in members:
+                        assert self.lists[room].pop(member.session) == member.nick.display
+                case Renamed(room=room, session=session, old=old, new=new):
+                    assert self.lists[room][session] == old.display
+                    self.lists[room][session] = new.display
+                case PrivateReceived() | Delayed() | Failed() | StoredAfterAll():
+                    pass
+                case _:
+                    raise AssertionError(event)
+
+
+class Chat(RuleBasedStateMachine):
+    """Users of two instances who do anything at any time, while steps wait, fail and are lost."""
+
+    @initialize()
+    def open(self) -> None:
+        """Nobody is there yet."""
+        self.world = World(limits=Limits(rooms=2, unsent=2, backlog=2))
+        self.visitors: list[Visitor] = []
+        self.texts = 0
+
+    @precondition(lambda self: len(self.visitors) < 6)
+    @rule(where=st.integers(0, 1))
+    def come(self, where: int) -> None:
+        """Somebody connects."""
+        self.visitors.append(Visitor(self.world.instances[where]))
+
+    def idle(self) -> list[Visitor]:
+        """Those who can do something."""
+        return [visitor for visitor in self.visitors if not visitor.busy]
+
+    @precondition(lambda self: self.idle())
+    @rule(
+        data=st.data(),
+        verb=VERBS,
+        nick=st.sampled_from(NICKS),
+        room=st.sampled_from(ROOMS),
+    )
+    def do(self, data: st.DataObject, verb: str, nick: str, room: str) -> None:
+        """Somebody does something."""
+        self.texts += 1
+        data.draw(st.sampled_from(self.idle())).do(verb, nick, room, f"text {self.texts}")
+
+    @precondition(lambda self: self.idle())
+    @rule(data=st.data(), room=st.sampled_from(ROOMS), count=st.integers(1, 3))
+    def settle_in(self, data: st.DataObject, room: str, count: int) -> None:
+        """Somebody takes a name and joins, so that there is always somebody in a room."""
+        visitor = data.draw(st.sampled_from(self.idle()))
+        self.texts += 1
+        for verb in ("nick", "join", *["say"] * count):
+            if not visitor.busy:
+                visitor.do(verb, f"n{self.texts}", room, f"text {self.texts}")
+
+    @precondition(lambda self: self.visitors)
+    @rule(data=st.data())
+    def go(self, data: st.DataObject) -> None:
+        """Somebody's connection breaks."""
+        visitor = data.draw(st.sampled_from(self.visitors))
+        self.visitors.remove(visitor)
+        visitor.user.session.close("connection lost")
+
+    @rule(where=st.integers(0, 1), step=st.sampled_from(STEPS))
+    def hold(self, where: int, step: str) -> None:
+        """Something takes long from now on."""
+        self.world.instances[where].gate.hold(step)
+
+    @rule(where=st.integers(0, 1))
+    def release(self, where: int) -> None:
+        """Everything goes on."""
+        self.world.instances[where].gate.release()
+
+    @rule(where=st.integers(0, 1), step=st.sampled_from(["append", "append answer"]))
+    def not_stored(self, where: int, step: str) -> None:
+        """A message is not stored, or only its acknowledgement is lost."""
+        self.world.instances[where].gate.fail(step, NotStored())
+
+    @rule(
+        where=st.integers(0, 1),
+        step=st.sampled_from(["join", "leave", "users", "versions", "claim", "rename"]),
+    )
+    def refuse(self, where: int, step: str) -> None:
+        """Presence does not answer once."""
+        self.world.instances[where].gate.fail(step, PresenceUnavailable())
+
+    @rule(where=st.integers(0, 1), step=st.sampled_from(["follow", "follow answer", "topics"]))
+    def shut(self, where: int, step: str) -> None:
+        """The log does not answer once."""
+        self.world.instances[where].gate.fail(step, StoreUnavailable())
+
+    @rule(where=st.integers(0, 1), held=st.booleans())
+    def delay(self, where: int, held: bool) -> None:
+        """News of presence is late, or comes."""
+        news = self.world.instances[where].news
+        news.held = held
+        if not held:
+            news.arrive()
+
+    @precondition(lambda self: any(i.news.waiting for i in self.world.instances))
+    @rule(data=st.data())
+    def some_news(self, data: st.DataObject) -> None:
+        """The next news comes, or is lost."""
+        news = next(i.news for i in self.world.instances if i.news.waiting)
+        if data.draw(st.booleans()):
+            news.arrive(1)
+        else:
+            news.waiting.popleft()
+
+    @rule()
+    def time(self) -> None:
+        """Time goes by."""
+        self.world.pass_time(1.0)
+
+    @invariant()
+    def look(self) -> None:
+        """Nobody sees anything twice, out of nowhere, or of a room that it is not in."""
+        if hasattr(self, "world"):
+            for visitor in self.visitors:
+                visitor.look()
+                assert not visitor.failures
+            self.world.check()
+            for instance in self.world.instances:
+                occupied = {name for s in instance.hub.sessions.values() for name in s.rooms}
+                assert occupied <= instance.log.followed
+
+    def teardown(self) -> None:
+        """Once all is quiet, users, presence and the rooms followed say the same."""
+        if not hasattr(self, "world"):
+            return
+        for instance in self.world.instances:
+            instance.news.held = False
+            instance.news.arrive()
+            instance.gate.heal()
+            instance.gate.release()
+        self.world.pass_time(3 * COMPARE_SECONDS)
+        self.look()
+        store = self.world.store
+        for visitor in self.visitors:
+            session = visitor.user.session
+            assert not visitor.busy
+            held = store.sessions.get(session.id)
+            assert (held.nick if held else None) == session.nick
+            assert set(session.rooms) == set(visitor.lists)
+            assert set(held.rooms if held else ()) == set(session.rooms)
+            for name, listed in visitor.lists.items():
+                truth = {s: store.member(s).nick.display for s in store.rooms[name].members}
+                assert listed == truth
+                stored = [message.id for message in self.world.stream.messages(name)]
+                seen = visitor.seen[name]
+                assert seen == (stored[-len(seen) :] if seen else [])
+        ids = {visitor.user.session.id for visitor in self.visitors}
+        assert set(store.sessions) <= ids
+        for instance in self.world.instances:
+            occupied = {name for s in instance.hub.sessions.values() for name in s.rooms}
+            assert instance.log.followed == occupied
+
+
+TestChat: Any = Chat.TestCase
+TestChat.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

@@ -1,0 +1,256 @@
+"""What becomes of the messages that one user has sent."""
+
+from collections.abc import Iterator
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from disroom.adapters.memory_log import MemoryStream
+from disroom.chat.errors import NotStored, StoreUnavailable, TextTooLong
+from disroom.chat.events import Delayed, Draft, Failed
+from disroom.chat.names import Nick, RoomName
+from disroom.chat.outgoing import DELAYED_SECONDS, FAILED_SECONDS, Outgoing
+from tests.chat.stepped import SteppedRuntime
+from tests.chat.world import Gate, GatedLog, outcome, run
+
+TEA = RoomName.parse("tea")
+POT = RoomName.parse("pot")
+
+
+class Sender:
+    """A user's outgoing messages, before a log whose steps can be held or fail."""
+
+    def __init__(self) -> None:
+        self.runtime = SteppedRuntime()
+        self.stream = MemoryStream(self.runtime.now)
+        self.gate = Gate()
+        self.told: list[Delayed | Failed] = []
+        self.out = Outgoing(
+            log=GatedLog(self.stream, self.gate),
+            runtime=self.runtime,
+            tell=self.told.append,
+            most=4,
+            give_up=15.0,
+        )
+        self.sent = 0
+
+    def send(self, count: int = 1, *, room: RoomName = TEA, topic: bool = False) -> Deferred[None]:
+        """Send messages, called m1, m2...; the last one's post is returned."""
+        for _ in range(count):
+            self.sent += 1
+            name = f"m{self.sent}"
+            draft = Draft(name, "topic" if topic else "said", Nick.parse("bob"), "s", name)
+            posted = run(self.out.post(room, draft))
+        return posted
+
+    def stored(self, room: RoomName = TEA) -> list[str]:
+        """What the log has."""
+        return [message.id for message in self.stream.messages(room)]
+
+    def wait(self, seconds: float) -> None:
+        """Let time go by."""
+        self.runtime.time += seconds
+        self.out.tick(self.runtime.time)
+
+
+@pytest.fixture
+def sender() -> Iterator[Sender]:
+    """A user who has sent nothing yet."""
+    one = Sender()
+    yield one
+    assert not one.runtime.failures
+
+
+def test_messages_are_stored_in_the_order_of_sending(sender: Sender) -> None:
+    """One message is under way at a time, so none can overtake another."""
+    sender.gate.hold("append")
+    sender.send(3)
+    assert sender.gate.waiting("append") == 1
+    sender.gate.release()
+    assert sender.stored() == ["m1", "m2", "m3"]
+    outcome(sender.out.emptied())
+    assert not sender.told
+
+
+def test_messages_to_several_rooms_keep_their_order(sender: Sender) -> None:
+    """A user who talks in two rooms is heard in each when it is its turn."""
+    sender.gate.hold("append answer")
+    sender.send(room=TEA)
+    sender.send(room=POT)
+    sender.send(room=TEA)
+    assert (sender.stored(TEA), sender.stored(POT)) == (["m1"], [])
+    sender.gate.release()
+    assert (sender.stored(TEA), sender.stored(POT)) == (["m1", "m3"], ["m2"])
+
+
+def test_a_topic_keeps_its_place_among_messages(sender: Sender) -> None:
+    """A topic is set after what was said before it, and before what is said after it."""
+    sender.gate.hold("append")
+    sender.send()
+    sender.send(topic=True)
+    sender.send()
+    sender.gate.release()
+    assert sender.stored() == ["m1", "m2", "m3"]
+    topic = sender.stream.topic(TEA)
+    assert topic is not None
+    assert topic.text == "m2"
+
+
+def test_who_sends_faster_than_the_log_stores_waits(sender: Sender) -> None:
+    """At most so many messages wait; the next is taken when there is room again."""
+    sender.gate.hold("append")
+    assert sender.send(4).called
+    fifth = sender.send()
+    assert not fifth.called
+    sender.gate.release_one("append")
+    assert fifth.called
+    sixth = sender.send()
+    assert not sixth.called
+    sender.gate.release()
+    assert sixth.called
+    assert sender.stored() == ["m1", "m2", "m3", "m4", "m5", "m6"]
+
+
+def test_a_message_that_fails_is_told_of_and_the_next_is_tried(sender: Sender) -> None:
+    """What is refused is answered with the reason; what was sent after it is stored in order."""
+    refused = TextTooLong(10)
+    sender.gate.fail("append", refused, NotStored())
+    sender.gate.hold("append")
+    sender.send(4)
+    sender.gate.release()
+    assert sender.stored() == ["m3", "m4"]
+    assert sender.told[0] == Failed(refused)
+    assert [event.error.code for event in sender.told if isinstance(event, Failed)] == [
+        *("text-too-long", "not-stored")
+    ]
+
+
+def test_waiting_for_what_was_sent_ends_when_all_has_been_tried(sender: Sender) -> None:
+    """``exit`` and ``nick`` wait for every message, also for those that fail."""
+    outcome(sender.out.emptied())
+    sender.gate.hold("append")
+    sender.gate.fail("append", NotStored(), NotStored())
+    sender.send(2)
+    waits = [run(sender.out.emptied()) for _ in range(2)]
+    sender.gate.release_one("append")
+    assert not waits[0].called
+    sender.gate.release()
+    assert all(wait.called for wait in waits)
+    sender.send()
+    outcome(sender.out.emptied())
+
+
+def test_a_log_that_is_away_costs_its_time_once(sender: Sender) -> None:
+    """What waits behind a message that failed after 15 s fails with it, not 15 s later each."""
+    sender.gate.hold("append")
+    sender.gate.fail("append", NotStored())
+    sender.send(3)
+    sender.wait(10)
+    sender.send()
+    sender.wait(5.1)
+    sender.gate.release_one("append")
+    assert [type(event) for event in sender.told] == [Delayed, Failed, Failed, Failed]
+    assert sender.gate.waiting("append") == 1
+    sender.gate.release()
+    assert sender.stored() == ["m4"]
+
+
+def test_a_slow_log_that_goes_on_storing_loses_nothing(sender: Sender) -> None:
+    """Messages that waited long are stored all the same, unless the one before them failed."""
+    sender.gate.hold("append")
+    sender.gate.fail("append", NotStored())
+    sender.send(4)
+    for _ in range(4):
+        sender.gate.release_one("append")
+        sender.wait(16)
+    assert sender.stored() == ["m2", "m3", "m4"]
+
+
+def test_a_delay_is_told_once_for_each_message_that_is_held_up(sender: Sender) -> None:
+    """After a second without an answer the user is told that it is still being tried."""
+    sender.gate.hold("append")
+    sender.send(2)
+    sender.wait(DELAYED_SECONDS / 2)
+    assert not sender.told
+    sender.wait(DELAYED_SECONDS / 2)
+    sender.wait(10)
+    assert sender.told == [Delayed(TEA)]
+    sender.gate.release()
+    sender.wait(10)
+    assert sender.told == [Delayed(TEA)]
+
+
+def test_a_message_that_turns_up_after_all_is_known(sender: Sender) -> None:
+    """Who was told of a failure learns, once, when the message is in the room after all."""
+    sender.gate.fail("append answer", NotStored())
+    sender.send()
+    assert sender.out.turned_up("m1")
+    assert not sender.out.turned_up("m1")
+    assert not sender.out.turned_up("m2")
+
+
+def test_failures_are_not_remembered_for_ever(sender: Sender) -> None:
+    """After ten minutes a failed message is forgotten when the next one fails."""
+    sender.gate.fail("append", NotStored(), NotStored(), NotStored())
+    sender.send()
+    sender.wait(FAILED_SECONDS - 1)
+    sender.send()
+    sender.wait(2)
+    sender.send()
+    assert [sender.out.turned_up(name) for name in ("m1", "m2", "m3")] == [False, True, True]
+
+
+def test_who_has_seen_a_message_is_not_told_that_it_failed(sender: Sender) -> None:
+    """A message that came back from the log is stored, though its acknowledgement was lost."""
+    sender.gate.hold("append answer")
+    sender.gate.fail("append answer", NotStored())
+    sender.send()
+    assert not sender.out.turned_up("m1")
+    sender.wait(5)
+    sender.gate.release()
+    assert not sender.told
+    assert not sender.out.turned_up("m1")
+
+
+def test_a_topic_that_was_seen_but_not_kept_is_told_of(sender: Sender) -> None:
+    """A topic that only stands in the room's messages has to be set again, and its user knows."""
+    sender.gate.hold("set_topic answer")
+    sender.gate.fail("set_topic answer", StoreUnavailable())
+    sender.send(topic=True)
+    sender.out.turned_up("m1")
+    sender.gate.release()
+    assert [type(event) for event in sender.told] == [Failed]
+
+
+def test_closing_drops_what_waits_and_says_nothing_more(sender: Sender) -> None:
+    """A client that is gone is told nothing; of its messages only the one under way is stored."""
+    sender.gate.hold("append")
+    sender.send(4)
+    fifth = sender.send()
+    sender.out.close()
+    sender.wait(5)
+    emptied = run(sender.out.emptied())
+    sender.gate.fail("append answer", NotStored())
+    sender.gate.release()
+    assert fifth.called
+    assert emptied.called
+    sender.send()
+    assert sender.stored() == ["m1"]
+    assert not sender.told
+
+
+def test_a_long_paste_is_stored_whole_while_the_log_is_slow(sender: Sender) -> None:
+    """Who sends far more than may wait, line after line, has it stored when the log goes on."""
+
+    async def paste() -> None:
+        for number in range(20):
+            name = f"m{number}"
+            await sender.out.post(TEA, Draft(name, "said", Nick.parse("bob"), "s", name))
+
+    sender.gate.hold("append")
+    pasted = run(paste())
+    assert sender.gate.waiting("append") == 1
+    sender.gate.release()
+    outcome(pasted)
+    outcome(sender.out.emptied())
+    assert sender.stored() == [f"m{number}" for number in range(20)]

@@ -1,0 +1,425 @@
+"""A whole chat in memory, of several instances, in which every step can be held back or fail."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from disroom.adapters.memory_log import MemoryCourier, MemoryPost, MemoryRoomLog, MemoryStream
+from disroom.adapters.memory_presence import MemoryPresence, MemoryPresenceStore
+from disroom.chat.errors import ChatError
+from disroom.chat.events import (
+    Draft,
+    Event,
+    Gap,
+    Joined,
+    Left,
+    Member,
+    Message,
+    PrivateReceived,
+    Renamed,
+)
+from disroom.chat.hub import Hub
+from disroom.chat.interfaces import (
+    Change,
+    IMember,
+    IPresenceWatcher,
+    IRoomFollower,
+    Page,
+    Roster,
+    Topic,
+    Whereabouts,
+)
+from disroom.chat.limits import Limits
+from disroom.chat.names import Nick, RoomName
+from disroom.chat.session import Session
+from tests.chat.stepped import SteppedRuntime
+
+T = TypeVar("T")
+
+
+def run(work: Coroutine[Any, Any, T]) -> Deferred[T]:
+    """Run a coroutine as far as it goes."""
+    return Deferred.fromCoroutine(work)
+
+
+def outcome(work: Coroutine[Any, Any, T] | Deferred[T]) -> T:
+    """What a coroutine returns or raises, which must be so without waiting for anything."""
+    results: list[Any] = []
+    deferred = work if isinstance(work, Deferred) else Deferred.fromCoroutine(work)
+    deferred.addBoth(results.append)
+    assert results, "it is still waiting"
+    if isinstance(results[0], Failure):
+        results[0].raiseException()
+    return results[0]  # type: ignore[no-any-return]  # a list of Any
+
+
+class Gate:
+    """Steps that can be held back, and that can fail.
+
+    A step is called as the method, or as the method and `` answer`` for its return.
+    """
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+        self._held: dict[str, deque[Deferred[None]]] = {}
+        self._failures: defaultdict[str, deque[ChatError]] = defaultdict(deque)
+
+    def hold(self, *steps: str) -> None:
+        """Let nobody pass these steps."""
+        for step in steps:
+            self._held.setdefault(step, deque())
+
+    def release(self, *steps: str) -> None:
+        """Let all pass these steps, or all steps if none is named."""
+        for step in steps or tuple(self._held):
+            for waiting in self._held.pop(step, deque()):
+                waiting.callback(None)
+
+    def release_one(self, step: str) -> None:
+        """Let the first pass who waits; the others go on waiting."""
+        self._held[step].popleft().callback(None)
+
+    def waiting(self, step: str) -> int:
+        """How many wait at a step."""
+        return len(self._held.get(step, ()))
+
+    def fail(self, step: str, *errors: ChatError) -> None:
+        """Have the next who pass a step fail, each with one of these."""
+        self._failures[step].extend(errors)
+
+    def heal(self) -> None:
+        """Let nothing fail any more."""
+        self._failures.clear()
+
+    @property
+    def failing(self) -> bool:
+        """Whether a failure still waits for somebody to pass."""
+        return any(self._failures.values())
+
+    async def __call__(self, step: str) -> None:
+        """Pass a step."""
+        self.taken.append(step)
+        if step in self._held:
+            waiting: Deferred[None] = Deferred()
+            self._held[step].append(waiting)
+            await waiting
+        if self._failures[step]:
+            raise self._failures[step].popleft()
+
+    async def around(self, step: str, work: Awaitable[T]) -> T:
+        """Pass a step, do the work, and pass its answer."""
+        try:
+            await self(step)
+        except BaseException:
+            if isinstance(work, Coroutine):
+                work.close()
+            raise
+        result = await work
+        await self(f"{step} answer")
+        return result
+
+
+class GatedLog(MemoryRoomLog):
+    """The log in memory, with a gate."""
+
+    def __init__(self, stream: MemoryStream, gate: Gate) -> None:
+        super().__init__(stream)
+        self.followed: set[RoomName] = set()
+        self._gate = gate
+
+    async def append(self, room: RoomName, draft: Draft) -> int:
+        """Append."""
+        return await self._gate.around("append", super().append(room, draft))
+
+    async def set_topic(self, room: RoomName, draft: Draft) -> None:
+        """Set a topic."""
+        await self._gate.around("set_topic", super().set_topic(room, draft))
+
+    async def follow(self, room: RoomName, follower: IRoomFollower, recent: int) -> None:
+        """Follow; the answer may come after the follower is live."""
+        await self._gate("follow")
+        await super().follow(room, follower, recent)
+        self.followed.add(room)
+        await self._gate("follow answer")
+
+    def unfollow(self, room: RoomName) -> None:
+        """Stop following."""
+        self.followed.discard(room)
+        super().unfollow(room)
+
+    async def history(self, room: RoomName, count: int, before: int | None) -> Page:
+        """Read history."""
+        return await self._gate.around("history", super().history(room, count, before))
+
+    async def topics(self, rooms: Iterable[RoomName]) -> Mapping[RoomName, Topic]:
+        """Read topics."""
+        return await self._gate.around("topics", super().topics(rooms))
+
+    async def last_seq(self, room: RoomName) -> int:
+        """Read a seq."""
+        return await self._gate.around("last_seq", super().last_seq(room))
+
+    async def purge(self, room: RoomName, upto: int) -> None:
+        """Purge."""
+        await self._gate.around("purge", super().purge(room, upto))
+
+
+class GatedPresence(MemoryPresence):
+    """Presence in memory, with a gate."""
+
+    def __init__(self, store: MemoryPresenceStore, gate: Gate, name: str, fresh_id: Any) -> None:
+        super().__init__(store, instance_name=name, fresh_id=fresh_id)
+        self._gate = gate
+
+    async def claim(self, session: str, nick: Nick) -> None:
+        """Take a nick."""
+        await self._gate.around("claim", super().claim(session, nick))
+
+    async def rename(self, session: str, nick: Nick) -> None:
+        """Exchange a nick."""
+        await self._gate.around("rename", super().rename(session, nick))
+
+    async def join(self, session: str, room: RoomName, known: int) -> Roster:
+        """Enter a room."""
+        return await self._gate.around("join", super().join(session, room, known))
+
+    async def leave(self, session: str, room: RoomName, reason: str) -> None:
+        """Leave a room."""
+        await self._gate.around("leave", super().leave(session, room, reason))
+
+    async def release(self, session: str, reason: str) -> None:
+        """End a session."""
+        await self._gate.around("release", super().release(session, reason))
+
+    async def users(self, room: RoomName) -> Roster:
+        """Read who is in a room."""
+        return await self._gate.around("users", super().users(room))
+
+    async def versions(self, rooms: Iterable[RoomName]) -> Mapping[RoomName, int]:
+        """Read versions."""
+        return await self._gate.around("versions", super().versions(rooms))
+
+    async def emptied(self) -> Mapping[RoomName, tuple[float, int | None]]:
+        """Read the rooms that are empty."""
+        return await self._gate.around("emptied", super().emptied())
+
+    async def forget_empty(self, room: RoomName, seq: int) -> bool:
+        """Strike a room off."""
+        return await self._gate.around("forget_empty", super().forget_empty(room, seq))
+
+    async def locate(self, nick: Nick) -> Whereabouts | None:
+        """Find somebody."""
+        return await self._gate.around("locate", super().locate(nick))
+
+
+@implementer(IPresenceWatcher)
+class LateNews:
+    """News of presence on the way to a hub: at once, or when it is let through, or never.
+
+    Attributes:
+        held: While True, news waits.
+        waiting: What waits.
+    """
+
+    def __init__(self, watcher: IPresenceWatcher) -> None:
+        self.held = False
+        self.waiting: deque[Change] = deque()
+        self._watcher = watcher
+
+    def changed(self, change: Change) -> None:
+        """Take a change."""
+        self.waiting.append(change)
+        if not self.held:
+            self.arrive()
+
+    def arrive(self, count: int | None = None) -> None:
+        """Let the first of what waits through, or all."""
+        for _ in range(len(self.waiting) if count is None else count):
+            self._watcher.changed(self.waiting.popleft())
+
+    def uncertain(self) -> None:
+        """Pass it on."""
+        self._watcher.uncertain()
+
+    def lost(self, session: str) -> None:
+        """Pass it on."""
+        self._watcher.lost(session)
+
+
+@implementer(IMember)
+class Client:
+    """A connected client, and what it was shown.
+
+    Attributes:
+        shown: The events, oldest first.
+        closed: The errors with which it was closed.
+    """
+
+    def __init__(self) -> None:
+        self.shown: list[Event] = []
+        self.closed: list[ChatError | None] = []
+
+    def deliver(self, event: Event) -> None:
+        """Take an event."""
+        self.shown.append(event)
+
+    def close(self, error: ChatError | None) -> None:
+        """Take note."""
+        self.closed.append(error)
+
+    def story(self) -> list[str]:
+        """What was shown since this was asked the last time, in words."""
+        shown, self.shown = self.shown, []
+        return [in_words(event) for event in shown]
+
+
+def in_words(event: Event) -> str:
+    """An event, briefly."""
+    match event:
+        case Message(kind="said"):
+            return f"#{event.room} {event.nick}: {event.text}"
+        case Message(kind="did"):
+            return f"#{event.room} * {event.nick} {event.text}"
+        case Message():
+            return f"#{event.room} topic {event.nick}: {event.text}"
+        case Joined():
+            return f"#{event.room} +{_nicks(event.members)}"
+        case Left():
+            reason = f" ({event.reason})" if event.reason else ""
+            return f"#{event.room} -{_nicks(event.members)}{reason}"
+        case Renamed():
+            return f"#{event.room} {event.old}>{event.new}"
+        case Gap():
+            return f"#{event.room} gap {event.first}..{event.last}"
+        case PrivateReceived(message=message):
+            return f"({message.sender}) {message.text}"
+        case _:
+            return type(event).__name__.lower()
+
+
+def _nicks(members: Iterable[Member]) -> str:
+    return ",".join(member.nick.display for member in members)
+
+
+class User:
+    """Somebody at a client: its session with names for rooms and people as text."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.client = Client()
+        self.session: Session = hub.connect(self.client)
+
+    def story(self) -> list[str]:
+        """What was shown since this was asked the last time, in words."""
+        return self.client.story()
+
+    def name(self, nick: str) -> Deferred[Any]:
+        """Take a nick."""
+        return run(self.session.name(Nick.parse(nick)))
+
+    def join(self, room: str) -> Deferred[Any]:
+        """Join a room."""
+        return run(self.session.join(RoomName.parse(room)))
+
+    def leave(self, room: str | None = None) -> Deferred[Any]:
+        """Leave a room."""
+        return run(self.session.leave(RoomName.parse(room) if room else None))
+
+    def say(self, text: str, room: str | None = None) -> Deferred[Any]:
+        """Say something."""
+        return run(self.session.say(text, RoomName.parse(room) if room else None))
+
+    def users(self, room: str | None = None) -> list[str]:
+        """Who is in a room."""
+        answer = outcome(self.session.users(RoomName.parse(room) if room else None))
+        return [member.nick.display for member in answer.members]
+
+    def whisper(self, nick: str, text: str) -> Deferred[Any]:
+        """Send a private message."""
+        return run(self.session.whisper(Nick.parse(nick), text))
+
+
+class Instance:
+    """One instance: a hub on adapters that the world's other instances share."""
+
+    def __init__(self, world: World, name: str, limits: Limits) -> None:
+        self.gate = Gate()
+        self.log = GatedLog(world.stream, self.gate)
+        self.presence = GatedPresence(world.store, self.gate, name, world.runtime.fresh_id)
+        self.hub = Hub(
+            log=self.log,
+            presence=self.presence,
+            courier=MemoryCourier(world.post, self.presence.incarnation),
+            runtime=world.runtime,
+            limits=limits,
+        )
+        self.news = LateNews(self.hub)
+        self.presence.watch(self.news)
+        outcome(self.presence.start())
+
+    def connect(self) -> User:
+        """Let somebody in who has no name yet."""
+        return User(self.hub)
+
+    def user(self, nick: str, *rooms: str) -> User:
+        """Let somebody in with a name, who joins rooms."""
+        user = self.connect()
+        outcome(user.name(nick))
+        for room in rooms:
+            outcome(user.join(room))
+        user.story()
+        return user
+
+
+class World:
+    """Instances on one stream, one presence store and one clock."""
+
+    def __init__(self, *, limits: Limits | None = None, instances: int = 2) -> None:
+        self.runtime = SteppedRuntime()
+        self.stream = MemoryStream(self.runtime.now)
+        self.store = MemoryPresenceStore(now=self.runtime.now)
+        self.post = MemoryPost()
+        self.instances = [
+            Instance(self, f"srv-{number}", limits or Limits()) for number in range(instances)
+        ]
+
+    @property
+    def one(self) -> Instance:
+        """The first instance."""
+        return self.instances[0]
+
+    @property
+    def two(self) -> Instance:
+        """The second instance."""
+        return self.instances[1]
+
+    def texts(self, room: str) -> list[str]:
+        """What is stored of a room."""
+        return [message.text for message in self.stream.messages(RoomName.parse(room))]
+
+    def in_room(self, room: str) -> list[str]:
+        """The nicks in a room, as the store has it."""
+        held = self.store.rooms.get(RoomName.parse(room))
+        return [self.store.member(s).nick.display for s in held.members] if held else []
+
+    def pass_time(self, seconds: float, *, step: float = 0.5) -> None:
+        """Let time go by, with the hubs' ticks."""
+        until = self.runtime.time + seconds
+        while self.runtime.time < until:
+            self.runtime.time = min(until, self.runtime.time + step)
+            for instance in self.instances:
+                instance.hub.tick()
+
+    def check(self) -> None:
+        """Look that nothing failed on the side."""
+        assert not self.runtime.failures, self.runtime.failures[0].getTraceback()
+
+
+def world_of(**arguments: Any) -> World:
+    """A chat with these limits."""
+    return World(limits=Limits(**arguments))
