@@ -18,6 +18,9 @@ from disroom.chat.names import RoomName
 DELAYED_SECONDS = 1.0
 """How long a message waits for the log before its sender is told."""
 
+SHOWN_SECONDS = 1.0
+"""How long a stored message may take to come back to its sender before nobody waits for it."""
+
 FAILED_SECONDS = 600.0
 """How long a message reported as not stored is remembered, in case it turns up."""
 
@@ -63,6 +66,7 @@ class Outgoing:
         self._space: ISignal | None = None
         self._empty: ISignal | None = None
         self._failed: dict[str, float] = {}
+        self._unseen: dict[str, float] = {}
 
     async def post(self, room: RoomName, draft: Draft) -> None:
         """Queue a message; returns once it is queued. After `close` it is dropped."""
@@ -77,14 +81,15 @@ class Outgoing:
             self._runtime.spawn(self._store_all(), "storing a user's messages")
 
     async def emptied(self) -> None:
-        """Return when everything that was queued is stored or has failed."""
-        if self._queue:
+        """Return when all that was queued has come back from the log or has failed."""
+        if self._queue or self._unseen:
             self._empty = self._empty or self._runtime.signal()
             await self._empty.wait()
 
     def close(self) -> None:
         """Drop what waits; the message under way runs its course, and nobody is told of it."""
         self._closed = True
+        self._unseen.clear()
         while len(self._queue) > 1:
             self._queue.pop()
 
@@ -92,10 +97,15 @@ class Outgoing:
         """Take note that a message is in the log; True once if it was reported as not stored."""
         if self._queue and self._queue[0].draft.id == id_:
             self._queue[0].stored = True
+        elif self._unseen.pop(id_, None) is not None:
+            self._tell_if_empty()
         return bool(self._failed) and self._failed.pop(id_, None) is not None
 
     def tick(self, now: float) -> None:
         """Tell of a message that has been waiting too long; ``now`` is the monotonic time."""
+        if self._unseen:
+            self._unseen = {id_: until for id_, until in self._unseen.items() if until > now}
+            self._tell_if_empty()
         if self._queue and not self._closed:
             first = self._queue[0]
             if not first.told and not first.stored and now - first.queued >= DELAYED_SECONDS:
@@ -112,6 +122,8 @@ class Outgoing:
                     raise NotStored
                 await self._store(unsent)
                 failing = False
+                if not unsent.stored and not self._closed:
+                    self._unseen[unsent.draft.id] = self._runtime.monotonic() + SHOWN_SECONDS
             except ChatError as error:
                 failing = True
                 if not (unsent.stored and isinstance(error, NotStored)):
@@ -122,8 +134,11 @@ class Outgoing:
             if space:
                 space.fire()
         self._storing = False
-        empty, self._empty = self._empty, None
-        if empty:
+        self._tell_if_empty()
+
+    def _tell_if_empty(self) -> None:
+        if self._empty and not self._queue and not self._unseen:
+            empty, self._empty = self._empty, None
             empty.fire()
 
     async def _store(self, unsent: _Unsent) -> None:

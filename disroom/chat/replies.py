@@ -38,11 +38,13 @@ class History:
 
     Attributes:
         asked: How many messages were asked for.
+        before: The seq before which they were asked for, None for the last ones.
     """
 
     room: RoomName
     asked: int
     page: Page
+    before: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -254,7 +254,8 @@ class Session:
         room = self._room(None)
         limits = self._hub.limits
         count = min(limits.history if count is None else count, limits.history_most)
-        return History(room.name, count, await self._hub.log.history(room.name, count, before))
+        page = await self._hub.log.history(room.name, count, before)
+        return History(room.name, count, page, before)
 
     # Verbs that send.
 
@@ -311,7 +312,7 @@ class Session:
         await self._outgoing.post(room.name, draft)
 
     async def sent(self) -> None:
-        """Return when everything that the user has sent is stored or has failed."""
+        """Return when all that the user has sent has come back or has failed."""
         await self._outgoing.emptied()
 
     # What comes in.

@@ -235,7 +235,8 @@ class LineFormat:
         for message in messages:
             yield self._message_at(self._date(message.at), message)
         if not messages:
-            yield f"-- #{reply.room} has no such messages"
+            before = f"before {reply.before}" if reply.before else "yet"
+            yield f"-- #{reply.room} has no messages {before}"
         elif reply.page.older:
             first, last = messages[0].seq, messages[-1].seq
             older = f"history {reply.asked} before {first}"

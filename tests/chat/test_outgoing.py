@@ -9,7 +9,7 @@ from disroom.adapters.memory_log import MemoryStream
 from disroom.chat.errors import NotStored, StoreUnavailable, TextTooLong
 from disroom.chat.events import Delayed, Draft, Failed
 from disroom.chat.names import Nick, RoomName
-from disroom.chat.outgoing import DELAYED_SECONDS, FAILED_SECONDS, Outgoing
+from disroom.chat.outgoing import DELAYED_SECONDS, FAILED_SECONDS, SHOWN_SECONDS, Outgoing
 from tests.chat.stepped import SteppedRuntime
 from tests.chat.world import Gate, GatedLog, outcome, run
 
@@ -47,6 +47,11 @@ class Sender:
         """What the log has."""
         return [message.id for message in self.stream.messages(room)]
 
+    def see(self) -> None:
+        """Let what the log has come back."""
+        for id_ in (*self.stored(TEA), *self.stored(POT)):
+            self.out.turned_up(id_)
+
     def wait(self, seconds: float) -> None:
         """Let time go by."""
         self.runtime.time += seconds
@@ -68,6 +73,7 @@ def test_messages_are_stored_in_the_order_of_sending(sender: Sender) -> None:
     assert sender.gate.waiting("append") == 1
     sender.gate.release()
     assert sender.stored() == ["m1", "m2", "m3"]
+    sender.see()
     outcome(sender.out.emptied())
     assert not sender.told
 
@@ -137,7 +143,24 @@ def test_waiting_for_what_was_sent_ends_when_all_has_been_tried(sender: Sender) 
     sender.gate.release()
     assert all(wait.called for wait in waits)
     sender.send()
+    sender.see()
     outcome(sender.out.emptied())
+
+
+def test_waiting_for_what_was_sent_ends_when_it_has_come_back(sender: Sender) -> None:
+    """``exit`` says goodbye after the last message was shown, a second later if it never is."""
+    sender.send(2)
+    waits = run(sender.out.emptied())
+    sender.out.turned_up("m1")
+    assert not waits.called
+    sender.out.turned_up("m2")
+    assert waits.called
+    sender.send()
+    waits = run(sender.out.emptied())
+    sender.wait(SHOWN_SECONDS - 0.1)
+    assert not waits.called
+    sender.wait(0.2)
+    assert waits.called
 
 
 def test_a_log_that_is_away_costs_its_time_once(sender: Sender) -> None:
@@ -252,5 +275,6 @@ def test_a_long_paste_is_stored_whole_while_the_log_is_slow(sender: Sender) -> N
     assert sender.gate.waiting("append") == 1
     sender.gate.release()
     outcome(pasted)
+    sender.see()
     outcome(sender.out.emptied())
     assert sender.stored() == [f"m{number}" for number in range(20)]

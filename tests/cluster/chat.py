@@ -74,5 +74,5 @@ def history(client: TextClient, room: str) -> list[str]:
     """The ids that `history` shows, oldest first."""
     client.send_line("ping\nhistory 1000")
     client.expect("^Pong$")
-    lines = client.collect_until(f"^-- #{room} .*(older|such)")
+    lines = client.collect_until(f"^-- #{room} .*(older|messages)")
     return ids([line for line in lines if DATED.match(line)])

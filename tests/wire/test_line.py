@@ -141,7 +141,7 @@ REPLIES: list[tuple[Reply | PrivateSent, list[str]]] = [
         [
             "Joined room general as alice",
             "Users in general: bob, alice",
-            "-- #general has no such messages",
+            "-- #general has no messages yet",
         ],
     ),
     (
@@ -192,7 +192,7 @@ REPLIES: list[tuple[Reply | PrivateSent, list[str]]] = [
             "-- #general 4811..4811; nothing older",
         ],
     ),
-    (History(GENERAL, 50, Page((), True)), ["-- #general has no such messages"]),
+    (History(GENERAL, 50, Page((), True)), ["-- #general has no messages yet"]),
     (AwaySet("lunch"), ["-- you are away"]),
     (AwaySet(None), ["-- you are back"]),
     (IgnoreSet(BOB, True), ["-- bob is ignored"]),
@@ -253,7 +253,7 @@ def test_a_reply_has_the_documented_form(reply: Reply | PrivateSent, lines: list
         "[2026-11-24 15:04:05] #general bob: hello",
         "-- #general 4811..4811; nothing older",
         "-- #general 4811..4860; older: history 50 before 4811",
-        "-- #general has no such messages",
+        "-- #general has no messages yet",
         "[15:04:14] (away) rob: lunch",
         "rob is in #general, #tea",
         "[away] rob: lunch",
