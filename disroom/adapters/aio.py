@@ -30,10 +30,12 @@ def deferred(coroutine: Coroutine[Any, Any, T]) -> Deferred[T]:
     cancellation holds nobody up. A task that was cancelled by somebody else fails the Deferred with
     Twisted's CancelledError.
     """
-    task = asyncio.get_event_loop().create_task(coroutine)
+    loop = asyncio.get_event_loop()
+    task = loop.create_task(coroutine)
 
     def cancel(result: Deferred[T]) -> None:
-        task.cancel()
+        # Not before its first step, where the coroutine could not notice.
+        loop.call_soon(task.cancel)
 
     result: Deferred[T] = Deferred(cancel)
 
@@ -85,9 +87,13 @@ async def _rest(coroutine: Coroutine[Any, Any, T], waits_for: object) -> T:
 def _resumed(coroutine: Coroutine[Any, Any, T], waits_for: object) -> Generator[object, None, T]:
     """Go on with a coroutine that has yielded once; what it waits for is the task's to wait for."""
     try:
-        yield waits_for
-    except BaseException:
-        coroutine.close()
-        raise
-    result: T = yield from coroutine
-    return result
+        while True:
+            try:
+                yield waits_for
+            except BaseException as error:
+                waits_for = coroutine.throw(error)
+            else:
+                waits_for = coroutine.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result

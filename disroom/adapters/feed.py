@@ -100,7 +100,7 @@ class RoomFeed:
         newest, from_leader = await self._reader.newest(self.subject)
         messages: list[Stored] = []
         if newest and recent:
-            messages, _ = await self._reader.page(self.subject, recent, None, newest)
+            messages, _ = await self._reader.page(self.subject, recent, None, newest.seq)
         self.order.opened(messages, newest, position if from_leader else 0)
 
     def close(self) -> None:

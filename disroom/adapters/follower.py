@@ -17,6 +17,7 @@ No I/O here: `RoomFeed` reads and keeps the time.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from enum import Enum
 
@@ -120,12 +121,12 @@ class RoomOrder:
         if not self.behind:
             self.settled = max(self.settled, upto)
 
-    def opened(self, messages: Iterable[Stored], newest: int, settled: int) -> None:
+    def opened(self, messages: Iterable[Stored], newest: Stored | None, settled: int) -> None:
         """Begin, or begin anew after `restart`.
 
         Args:
             messages: The room's last ones, in order, which are delivered first.
-            newest: The room's newest seq, among them unless none was asked for.
+            newest: The room's newest one, among them unless none was asked for.
             settled: As the attribute.
         """
         for message in messages:
@@ -134,7 +135,8 @@ class RoomOrder:
                     self._pass_over(message)
                 else:
                     self._next(message)
-        self.last = max(self.last, newest)
+        if newest is not None and newest.seq > self.last:
+            self._pass_over(newest)
         self.settled = max(self.settled, settled)
         self._ids_before.clear()
         self._follow()
@@ -234,11 +236,12 @@ class RoomOrder:
 
     def _pass_over(self, message: Stored) -> None:
         self.last = message.seq
-        self._last_at = max(self._last_at, message.at)
+        self._last_at = message.at
         self._ids.add(message.id)
 
     def _give_up(self, upto: int) -> None:
         first, self.last = min(self.base + 1, upto), upto
+        self._last_at = math.inf  # copies of what was given up may still come
         self._lose(first, upto)
 
 

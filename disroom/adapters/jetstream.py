@@ -20,7 +20,7 @@ from disroom.adapters.history import RoomReader
 from disroom.adapters.inbox import Inbox
 from disroom.adapters.jsapi import JetStream, Refused
 from disroom.adapters.lookout import Lookout
-from disroom.adapters.nats import NatsConnection, NatsError
+from disroom.adapters.nats import NatsConnection, NatsError, StoreStartError
 from disroom.adapters.publisher import GaveUp, Publisher, TooBig
 from disroom.adapters.stream import StreamKeeper, StreamSettings, StreamState, moment
 from disroom.adapters.topics import TopicRecord, Topics
@@ -29,6 +29,9 @@ from disroom.chat.events import Draft
 from disroom.chat.interfaces import IRoomFollower, IRoomLog, Page, Topic
 from disroom.chat.names import Nick, RoomName
 from disroom.wire.envelope import BadEnvelope, Envelope
+
+OLDEST_SERVER = (2, 11)
+"""The first with direct gets of many subjects."""
 
 RECONNECT_SECONDS = 1.0
 """How long a reading waits for a connection that has just been lost."""
@@ -86,6 +89,10 @@ class JetStreamRoomLog:
             StoreStartError: NATS cannot be connected to, or the stream cannot be used; why.
         """
         await self._connection.start()
+        version = self._connection.server_version
+        if (0, 0) < version < OLDEST_SERVER:
+            found, oldest = (".".join(map(str, numbers)) for numbers in (version, OLDEST_SERVER))
+            raise StoreStartError(f"this is nats-server {found}; {oldest} or later is needed")
         self._lookout.start(await self._keeper.ensure(apply=self._apply))
 
     async def stop(self) -> None:
@@ -181,7 +188,7 @@ class JetStreamRoomLog:
             feed = self._feeds.get(room.token)
             need = feed.newest if feed is not None else 0
             if not need:
-                need, _ = await self._reader.newest(subject)
+                need = await self._newest(subject)
             if not need:
                 return Page((), False)
             stored, older = await self._reader.page(subject, count, before, need)
@@ -197,8 +204,11 @@ class JetStreamRoomLog:
     async def last_seq(self, room: RoomName) -> int:
         """A room's newest seq; see `IRoomLog`."""
         with _translated():
-            seq, _ = await self._reader.newest(self._settings.room_subject(room.token))
-        return seq
+            return await self._newest(self._settings.room_subject(room.token))
+
+    async def _newest(self, subject: str) -> int:
+        newest, _ = await self._reader.newest(subject)
+        return newest.seq if newest is not None else 0
 
     async def topics(self, rooms: Iterable[RoomName]) -> Mapping[RoomName, Topic]:
         """Read topics; see `IRoomLog`."""
@@ -224,7 +234,18 @@ class JetStreamRoomLog:
                 subjects += some
                 if not some or len(subjects) >= info.get("total", 0):
                     break
-        return tuple(RoomName.from_token(subject[len(prefix) :]) for subject in subjects)
+        return tuple(_rooms(subject[len(prefix) :] for subject in subjects))
+
+
+def _rooms(tokens: Iterable[str]) -> Iterator[RoomName]:
+    """The rooms behind these tokens; those that somebody else has published to are no rooms."""
+    for token in tokens:
+        try:
+            room = RoomName.from_token(token)
+        except ValueError:
+            continue
+        if room.token == token:
+            yield room
 
 
 @contextmanager

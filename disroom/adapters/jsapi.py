@@ -45,6 +45,13 @@ class Refused(NatsError):
         self.status = status
         self.code = code
 
+    @classmethod
+    def of(cls, error: Mapping[str, Any]) -> Refused:
+        """Read the error of an answer."""
+        return cls(
+            error.get("code", 500), error.get("err_code", 0), error.get("description", "refused")
+        )
+
 
 class Stored(msgspec.Struct, frozen=True, gc=False):
     """A message as the stream holds it.
@@ -115,11 +122,12 @@ class JetStream:
         """
         asked = b"" if body is None else msgspec.json.encode(body)
         message = await self._inbox.request(f"$JS.API.{verb}", asked, seconds=seconds)
-        answer = msgspec.json.decode(message.data, type=dict[str, Any])
-        if error := answer.get("error"):
-            raise Refused(
-                error.get("code", 500), error.get("err_code", 0), error.get("description", "")
-            )
+        try:
+            answer = msgspec.json.decode(message.data, type=dict[str, Any])
+        except msgspec.DecodeError as error:
+            raise NoAnswer(f"$JS.API.{verb}: not an answer of JetStream") from error
+        if refusal := answer.get("error"):
+            raise Refused.of(refusal)
         return answer
 
     async def from_leader(

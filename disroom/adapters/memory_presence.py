@@ -177,6 +177,9 @@ class MemoryPresence:
         if self.watcher is not None:
             self.watcher.uncertain()
 
+    async def confirm(self) -> None:
+        """Nothing happens behind this process's back."""
+
     # Verbs about sessions.
 
     async def claim(self, session: str, nick: Nick) -> None:

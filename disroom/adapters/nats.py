@@ -8,12 +8,9 @@ frozen peer and an error that closes the client. What was subscribed to is subsc
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Sequence
-from urllib.parse import urlsplit
 
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall, deferLater
@@ -21,14 +18,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from disroom.adapters.aio import TimedOut, within
+from disroom.adapters.nats_dialer import NatsDialer
 from disroom.adapters.nats_link import NatsLink
-from disroom.adapters.nats_settings import (
-    LinkError,
-    NatsError,
-    NatsSettings,
-    NotConnected,
-    redacted,
-)
+from disroom.adapters.nats_settings import LinkError, NatsError, NatsSettings, NotConnected
+from disroom.adapters.nats_subscription import NatsSubscription
 
 __all__ = [
     "NatsConnection",
@@ -44,47 +37,12 @@ RETRY_SECONDS = 0.25
 LOOK_SECONDS = 0.25
 RESTORE_SECONDS = 5.0
 
+SUBSCRIBE_AT_ONCE = 250
+"""How many of the subscriptions are made anew before others have a turn; they take 60 us each."""
+
 
 class StoreStartError(Exception):
     """The message store cannot be used; the text is one line for the operator."""
-
-
-class NatsSubscription:
-    """Interest in a subject that lasts until it is cancelled, over any number of connections."""
-
-    def __init__(
-        self,
-        connection: NatsConnection,
-        subject: str,
-        queue: str,
-        receive: Callable[[Msg], None],
-    ) -> None:
-        self.subject = subject
-        self._connection = connection
-        self._queue = queue
-        self._receive: Callable[[Msg], None] | None = receive
-        self._attached: tuple[NatsLink, Subscription] | None = None
-
-    def cancel(self) -> None:
-        """Receive nothing more from now on; idempotent."""
-        self._receive = None
-        self._connection.forget(self)
-        if self._attached is not None:
-            link, subscription = self._attached
-            self._attached = None
-            link.unsubscribe(subscription)
-
-    async def attach(self, link: NatsLink) -> None:
-        """Subscribe on a new connection.
-
-        Raises:
-            NotConnected: It was lost already.
-        """
-        self._attached = (link, await link.subscribe(self.subject, self._queue, self._received))
-
-    def _received(self, message: Msg) -> None:
-        if self._receive is not None:
-            self._receive(message)
 
 
 class NatsConnection:
@@ -100,6 +58,7 @@ class NatsConnection:
     Attributes:
         connected: Whether what is published now has a chance to arrive.
         max_payload: The most bytes, headers included, that the server takes in one message.
+        server_version: The server's, major and minor.
     """
 
     _log = Logger()
@@ -114,11 +73,14 @@ class NatsConnection:
     ) -> None:
         self.connected = False
         self.max_payload = 0
-        self._settings = settings
+        self.server_version = (0, 0)
         self._clock = clock
-        self._name = instance_name
-        self._addresses = addresses or (lambda: settings.urls)
-        self._discovered: list[str] = []
+        self._dialer = NatsDialer(
+            settings,
+            name=instance_name,
+            clock=clock,
+            addresses=addresses or (lambda: settings.urls),
+        )
         self._subscriptions: dict[NatsSubscription, None] = {}
         self._watchers: list[tuple[Callable[[], None], Callable[[], None]]] = []
         self._waiting: list[Deferred[None]] = []
@@ -136,16 +98,21 @@ class NatsConnection:
             StoreStartError: No server could be connected to, and why.
         """
         deadline = self._clock.seconds() + START_SECONDS
-        while not self._link:
+        failure = LinkError("no answer")
+        while self._link is None:
             try:
-                await self._connect(deadline - self._clock.seconds())
-            except NatsError as error:
-                permanent = isinstance(error, LinkError) and error.permanent
-                if permanent or self._clock.seconds() + RETRY_SECONDS > deadline:
-                    raise StoreStartError(f"cannot connect to NATS: {error}") from error
-                await deferLater(self._clock, RETRY_SECONDS)
+                left = max(0.0, deadline - self._clock.seconds())
+                await within(left, self._clock, Deferred.fromCoroutine(self._connect()))
+            except LinkError as error:
+                failure = error
+            except TimedOut:
+                pass  # what was wrong before says more
             if self._stopped:
                 raise StoreStartError("cannot connect to NATS: stopped meanwhile")
+            if self._link is None:
+                if failure.permanent or self._clock.seconds() + RETRY_SECONDS > deadline:
+                    raise StoreStartError(f"cannot connect to NATS: {failure}") from failure
+                await deferLater(self._clock, RETRY_SECONDS)
         self._keeping = Deferred.fromCoroutine(self._keep())
         self._keeping.addErrback(self._keeping_ended)
         self._look.start(LOOK_SECONDS, now=False)
@@ -196,22 +163,21 @@ class NatsConnection:
         A failure of ``receive`` is logged. Without a connection the subscription is kept for the
         next one; `flush` tells whether there is one and its server knows of the subscription.
         """
-        subscription = NatsSubscription(self, subject, queue, receive)
+        subscription = NatsSubscription(subject, queue, receive, self._forget)
         self._subscriptions[subscription] = None
         if self._link is not None:
             attached = Deferred.fromCoroutine(self._attach(subscription, self._link))
             attached.addErrback(lambda failure: self._log.failure("While subscribing", failure))
         return subscription
 
+    def _forget(self, subscription: NatsSubscription) -> None:
+        self._subscriptions.pop(subscription, None)
+
     async def _attach(self, subscription: NatsSubscription, link: NatsLink) -> None:
         try:
             await subscription.attach(link)
         except NotConnected:
             self._end(link)
-
-    def forget(self, subscription: NatsSubscription) -> None:
-        """Strike a subscription off those that a new connection gets."""
-        self._subscriptions.pop(subscription, None)
 
     async def publish(
         self,
@@ -247,7 +213,7 @@ class NatsConnection:
             link = self._drop_link()
             if link is not None:
                 self._log.warn("The connection to NATS was lost")
-                self._discovered = link.discovered
+                self._dialer.learn(link.discovered)
                 link.abandon()
             await self._reconnect()
 
@@ -255,9 +221,9 @@ class NatsConnection:
         told = ""
         while True:
             try:
-                await self._connect(START_SECONDS)
+                await self._connect()
                 return
-            except NatsError as error:
+            except LinkError as error:
                 if str(error) != told:
                     told = str(error)
                     self._log.warn("Cannot connect to NATS, trying on: {why}", why=told)
@@ -267,56 +233,24 @@ class NatsConnection:
         if failure.check(CancelledError) is None:
             self._log.failure("While keeping the connection to NATS", failure)
 
-    async def _connect(self, seconds: float) -> None:
+    async def _connect(self) -> None:
         """Connect to one of the servers and subscribe to all again.
 
         Raises:
-            NatsError: None could be connected to, within so many seconds.
+            LinkError: None could be connected to.
         """
-        try:
-            await within(max(seconds, 0.0), self._clock, Deferred.fromCoroutine(self._try_all()))
-        except TimedOut as error:
-            raise LinkError(str(error)) from error
+        url = await self._dialer.dial(self._end, self._adopt)
+        self._log.info("Connected to NATS at {url}", url=url)
 
-    async def _try_all(self) -> None:
-        tls = self._settings.tls_context()
-        failures: list[LinkError] = []
-        for url, tls_hostname in self._candidates():
-            link = NatsLink(
-                self._settings, tls, name=self._name, clock=self._clock, ended=self._end
-            )
-            try:
-                await link.open(url, tls_hostname)
-            except LinkError as error:
-                failures.append(error)
-                continue
-            await self._adopt(link, url)
-            return
-        raise LinkError(
-            "; ".join(map(str, failures)) or "no address is known",
-            permanent=bool(failures) and all(failure.permanent for failure in failures),
-        )
-
-    def _candidates(self) -> list[tuple[str, str | None]]:
-        """The URLs to try in turn, each with the host that its certificate must name instead.
-
-        A cluster tells its clients the addresses of its nodes; their certificates have names.
-        """
-        given = list(self._addresses())
-        random.shuffle(given)
-        candidates: list[tuple[str, str | None]] = [(url, None) for url in given]
-        for url in self._discovered:
-            if given and redacted(url) not in map(redacted, given):
-                candidates.append((url, urlsplit(given[0]).hostname))
-        return candidates
-
-    async def _adopt(self, link: NatsLink, url: str) -> None:
+    async def _adopt(self, link: NatsLink) -> None:
         self._link = link
         self._link_ended = Deferred()
         try:
-            for subscription in tuple(self._subscriptions):
+            for number, subscription in enumerate(tuple(self._subscriptions), 1):
                 if subscription in self._subscriptions:
                     await subscription.attach(link)
+                if number % SUBSCRIBE_AT_ONCE == 0:
+                    await deferLater(self._clock, 0)
             await link.flush(RESTORE_SECONDS)
         except BaseException:
             self._link = None
@@ -327,8 +261,8 @@ class NatsConnection:
             link.abandon()
             return
         self.max_payload = link.max_payload
+        self.server_version = link.server_version
         self.connected = True
-        self._log.info("Connected to NATS at {url}", url=redacted(url))
         waiting, self._waiting = self._waiting, []
         for deferred in waiting:
             deferred.callback(None)

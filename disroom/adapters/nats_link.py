@@ -70,6 +70,7 @@ class NatsLink:
         self._subscriptions: set[Subscription] = set()
         self._demands_tls = settings.ca_file is not None
         self._error: Exception | None = None
+        self._told: set[str] = set()
 
     @property
     def alive(self) -> bool:
@@ -80,6 +81,15 @@ class NatsLink:
     def max_payload(self) -> int:
         """The most bytes, headers included, that the server takes in one message."""
         return self._client.max_payload
+
+    @property
+    def server_version(self) -> tuple[int, int]:
+        """The server's version, major and minor; zeros if it cannot be told."""
+        version = self._client.connected_server_version
+        try:
+            return version.major, version.minor
+        except ValueError:
+            return 0, 0
 
     @property
     def discovered(self) -> list[str]:
@@ -149,7 +159,12 @@ class NatsLink:
 
     async def _failed(self, error: Exception) -> None:
         self._error = error
-        self._log.debug("nats: {error!r}", error=error)
+        # What happens to a connection that is made is the operator's to know, once: a violation of
+        # permissions comes back with each message.
+        text = str(error) or repr(error)
+        if self.alive and text not in self._told:
+            self._told.add(text)
+            self._log.warn("{error}", error=text)
 
     async def _disconnected(self) -> None:
         try:

@@ -193,9 +193,5 @@ def _acknowledged(message: Msg) -> Acknowledged:
     except msgspec.DecodeError as error:
         raise NoAnswer(f"not an acknowledgement: {error}") from error
     if answer.error is not None:
-        raise Refused(
-            answer.error.get("code", 500),
-            answer.error.get("err_code", 0),
-            answer.error.get("description", "refused"),
-        )
+        raise Refused.of(answer.error)
     return answer

@@ -90,8 +90,12 @@ class RedisPresence:
 
     @property
     def lapsed(self) -> bool:
-        """Whether the lease has run out by this machine's clock, so that others may have acted."""
+        """Whether this process stood still past its lease; see `IPresence`."""
         return self._lease.lapsed
+
+    async def confirm(self) -> None:
+        """Find out what others did while this process stood still; see `IPresence`."""
+        await self._lease.confirm()
 
     @property
     def connected(self) -> bool:

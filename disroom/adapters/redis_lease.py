@@ -97,14 +97,31 @@ class RedisLease:
         self._registered = False  # the incarnation has held a lease
         self._first = True
         self._highest_version = 0
-        self._renewed = 0.0
+        self._looked = clock()
+        self._unsure_since: float | None = None
+        self._confirming: Signal | None = None
         self._settle: IDelayedCall | None = None
         self._settled = Signal()
 
     @property
     def lapsed(self) -> bool:
-        """Whether the lease has run out by this machine's clock, so that others may have acted."""
-        return self._clock() > self._renewed + self._settings.lease
+        """Whether this process stood still past its lease, and what others did is not known yet.
+
+        Being cut off from the store is something else: others may have acted then too, but nothing
+        here can tell until the store is back.
+        """
+        return self._unsure_since is not None or self._overdue(self._clock())
+
+    def _overdue(self, now: float) -> bool:
+        return now > self._looked + self._settings.lease
+
+    def _sure(self, asked: float) -> None:
+        """Take note that the store agrees with the holdings, by an answer to what was asked then.
+
+        An answer from before this process stood still, read after it, says nothing.
+        """
+        if self._unsure_since is not None and asked >= self._unsure_since:
+            self._unsure_since = None
 
     @property
     def is_standing(self) -> bool:
@@ -124,10 +141,12 @@ class RedisLease:
             RedisUnavailable: The connection broke.
             RedisRefused: Presence cannot be kept in this Redis.
         """
+        asked = self._clock()
         self._to(_State.ENTERING, connection)
         await self._scripts.load(connection)
         await self._register(connection)
         await self._assert(connection)
+        self._sure(asked)
         self._to(_State.STANDING, connection)
 
     def left(self) -> None:
@@ -141,7 +160,6 @@ class RedisLease:
 
     async def _register(self, connection: RedisConnection) -> None:
         while True:
-            asked = self._clock()
             reply = await self.run(
                 connection,
                 "enter",
@@ -163,7 +181,7 @@ class RedisLease:
             _log.warn("The lease in Redis was lost; asserting all sessions anew")
             self._reincarnated(self.incarnation)
         entered = _decode_enter(reply.body)
-        self._registered, self._first, self._renewed = True, False, asked
+        self._registered, self._first = True, False
         self._note_settling(entered.settling)
         if not entered.named:
             _log.error(
@@ -226,9 +244,13 @@ class RedisLease:
 
     async def tick(self) -> None:
         """Renew the lease and reap those that have lapsed; to be called once a second."""
+        asked = self._clock()
+        if self._overdue(asked):
+            self._unsure_since = asked
+        self._looked = asked
         if self._state is not _State.STANDING or self._connection is None:
             return
-        connection, asked = self._connection, self._clock()
+        connection = self._connection
         try:
             reply = await self.run(
                 connection,
@@ -240,7 +262,7 @@ class RedisLease:
             if reply.status != "ok":
                 self.enter_again(connection)
                 return
-            self._renewed = asked
+            self._sure(asked)
             ticked = _decode_tick(reply.body)
             self._note_settling(ticked.settling)
             await self._pay(connection)
@@ -251,6 +273,32 @@ class RedisLease:
                         return
         except RedisUnavailable:
             pass  # the link has logged it and connects again
+
+    async def confirm(self) -> None:
+        """Find out what others did while this process stood still; at once unless `lapsed`.
+
+        When this returns, who lost a nick has been told. Where the store does not answer for a few
+        seconds nothing can be known; the chat goes on then, as without a store at any time.
+        """
+        if self._confirming is not None:
+            await self._confirming.wait()
+        elif self.lapsed:
+            self._confirming = Signal()
+            try:
+                await self._until_sure()
+            finally:
+                confirming, self._confirming = self._confirming, None
+                confirming.fire()
+
+    async def _until_sure(self) -> None:
+        deadline = self._reactor.seconds() + 2 * self._settings.timeout + self._settings.settle
+        await self.tick()
+        while self._unsure_since is not None:
+            left = deadline - self._reactor.seconds()
+            try:
+                await self._changed.wait().addTimeout(max(left, 0.0), self._reactor)
+            except TimeoutError:
+                self._unsure_since = None
 
     async def _reap(self, connection: RedisConnection, incarnation: str) -> int:
         """Take some of a gone incarnation's sessions out; how many are left."""

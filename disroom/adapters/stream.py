@@ -29,7 +29,8 @@ RETENTION_KEY = "disroom.retention"
 NOT_ENABLED = frozenset({10039, 10076})
 NO_STORAGE = frozenset({10023, 10047})
 NAME_TAKEN = 10058
-TOO_FEW_PEERS = frozenset({10005, 10074})
+TOO_FEW_PEERS = 10005
+NOT_CLUSTERED = 10074
 
 NO_JETSTREAM_SECONDS = 2.0
 """How long nobody may listen to JetStream's API before it counts as absent."""
@@ -195,7 +196,7 @@ class StreamKeeper:
                     raise StoreStartError("JetStream is not enabled on this NATS server") from error
                 passing = isinstance(error, (NobodyListens, NoAnswer)) or (
                     isinstance(error, Refused)
-                    and error.code in {NO_LEADER_NOW, NAME_TAKEN, *TOO_FEW_PEERS}
+                    and error.code in {NO_LEADER_NOW, NAME_TAKEN, TOO_FEW_PEERS}
                 )
                 if not passing or now + RETRY_SECONDS > deadline:
                     raise StoreStartError(_explained(wanted, error)) from error
@@ -254,6 +255,6 @@ def _explained(wanted: Mapping[str, Any], error: NatsError) -> str:
         return "JetStream is not enabled for this NATS account or server"
     if code in NO_STORAGE:
         return f"NATS has no storage for the stream {name}: {error}; see stream.max_bytes"
-    if code in TOO_FEW_PEERS:
+    if code in (TOO_FEW_PEERS, NOT_CLUSTERED):
         return f"NATS cannot keep {wanted['num_replicas']} replicas of the stream {name}: {error}"
     return f"the stream {name} cannot be used: {error}"

@@ -84,7 +84,7 @@ def test_interest(chat: Chat, clients: Clients, nats: NatsServer) -> None:
     eventually_blocking(lambda: stored("tea") == 0, timeout=20)
     assert stored("rum") == 1
     ben.send_line("join tea")
-    ben.expect("-- #tea has no such messages")
+    ben.expect("-- #tea has no messages yet")
     say(ben, "<3>")
     assert history(ben, "tea") == ["<3>"]
     assert history(cat, "rum") == ["<kept>"]
