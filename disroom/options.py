@@ -73,7 +73,7 @@ options win over variables, and those over the file."""
         self.config = Config()
 
     def opt_listen(self, endpoint: str) -> None:
-        """Also listen on a Twisted endpoint: tls:..., unix:..., haproxy:tcp:..., systemd:..."""
+        """Also listen on a Twisted endpoint: ssl:..., unix:..., haproxy:tcp:..., systemd:..."""
         self._listen.append(endpoint)
 
     def opt_nats(self, url: str) -> None:

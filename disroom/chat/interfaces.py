@@ -214,6 +214,18 @@ class IPresence(Interface):
     be reached; while the store settles, `claim`, `rename` and `join` wait for it, with a bound.
     """
 
+    lapsed = Attribute(
+        "Whether this process stood still for so long that others may have taken its sessions out, "
+        "and what they did is not known yet: bool. `confirm` before anything is done for a session."
+    )
+
+    def confirm() -> Awaitable[None]:
+        """Find out what others did while this process stood still; at once unless `lapsed`.
+
+        When this returns, `IPresenceWatcher.lost` has been called for who lost a nick. Does not
+        raise; where the store cannot be reached it returns after a few seconds all the same.
+        """
+
     def watch(watcher: IPresenceWatcher) -> None:
         """Say whom to tell of changes. Once, before anything else."""
 

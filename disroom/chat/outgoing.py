@@ -92,6 +92,7 @@ class Outgoing:
         self._unseen.clear()
         while len(self._queue) > 1:
             self._queue.pop()
+        self._tell_if_empty()
 
     def turned_up(self, id_: str) -> bool:
         """Take note that a message is in the log; True once if it was reported as not stored."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from socket import SO_OOBINLINE, SOL_SOCKET, socket
@@ -55,6 +56,9 @@ _HTTP_REFUSAL = (
     b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\n\r\n"
     b"This is a chat server, not a web server: connect with telnet or nc.\n"
 )
+
+_LONG_REQUEST = re.compile(rb"[A-Z]+ /")
+"""How a browser begins; whoever made it come here chose an address of any length."""
 
 _HALF_CLOSED = object()
 """In the lane: the client will send nothing more."""
@@ -160,6 +164,9 @@ class LineProtocol(LineReceiver):
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """Drop a line that is too long, up to its end."""
+        if self._first and _LONG_REQUEST.match(line):
+            self._refuse_http()
+            return
         self._lane.put(LineTooLong(self.MAX_LENGTH))
         head, end, rest = line.partition(self.delimiter)
         if end:
@@ -186,6 +193,8 @@ class LineProtocol(LineReceiver):
 
     def readConnectionLost(self) -> None:
         """Carry out what was asked, then close: nc -N and pipes end their input like this."""
+        if self._closing:
+            return
         self._input_ended = True
         if self._buffer and self.line_mode:
             last, self._buffer = self._buffer, b""
@@ -209,6 +218,9 @@ class LineProtocol(LineReceiver):
     # What the client asks.
 
     async def _obey(self, item: bytes | ChatError | object) -> None:
+        presence = self._owner.hub.presence
+        if presence.lapsed:
+            await presence.confirm()  # who lost their nick is closed then
         try:
             if item is _HALF_CLOSED:
                 await self._exit()

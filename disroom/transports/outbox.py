@@ -126,6 +126,7 @@ class Outbox:
         if self._pieces:
             self._transport.write(b"".join(self._pieces))
             self._pieces.clear()
+            self._size = 0
         self._open = False
         self._transport.unregisterProducer()
 

@@ -6,9 +6,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.processes.client import LineClient
+from tests.processes.client import LineClient, ProgramClient
 from tests.processes.disroom import DisroomProcess
-from tests.processes.text_client import Clients, TextClient
+from tests.processes.text_client import Clients
+
+User = LineClient | ProgramClient
+"""Whatever a user types into."""
 
 ID = re.compile(r"<[0-9a-z.-]+>")
 DATED = re.compile(r"\[\d{4}-")
@@ -55,7 +58,7 @@ def user(clients: Clients, server: DisroomProcess, nick: str, room: str) -> Line
     return client
 
 
-def enter(client: TextClient, nick: str, room: str) -> None:
+def enter(client: User, nick: str, room: str) -> None:
     """Have a connected user join a room and wait until it is in it."""
     client.expect("Welcome to DisRoom")
     client.send_line(f"join {room}")
@@ -70,7 +73,7 @@ def ids(lines: list[str]) -> list[str]:
     return [found[0] for line in lines if (found := ID.search(line))]
 
 
-def history(client: TextClient, room: str) -> list[str]:
+def history(client: User, room: str) -> list[str]:
     """The ids that `history` shows, oldest first."""
     client.send_line("ping\nhistory 1000")
     client.expect("^Pong$")

@@ -1,0 +1,147 @@
+"""The configuration as each part of an instance takes it."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+import pytest
+
+from disroom import settings
+from disroom.config import Config, ConfigError, load
+
+BROKERS = {"nats.url": ["nats://n"], "redis.url": "redis://r"}
+
+
+def configured(**options: object) -> Config:
+    """Options are `section_key`, on brokers elsewhere."""
+    named = {name.replace("_", ".", 1): value for name, value in options.items()}
+    return load(options={**BROKERS, **named})
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, [("tcp:8080", False)]),
+        ({"port": 0}, [("tcp:0", False)]),
+        ({"port": 80, "interface": "127.0.0.1"}, [("tcp:80:interface=127.0.0.1", False)]),
+        ({"port": 80, "interface": "::"}, [(r"tcp6:80:interface=\:\:", False)]),
+        ({"telnet": 23}, [("tcp:23", True)]),
+        ({"listen": ["unix:/a", "ssl:1"]}, [("unix:/a", False), ("ssl:1", False)]),
+        (
+            {"port": 80, "telnet": 23, "listen": ["unix:/a"]},
+            [("tcp:80", False), ("unix:/a", False), ("tcp:23", True)],
+        ),
+    ],
+)
+def test_places_to_listen_on(options: dict[str, object], expected: list[tuple[str, bool]]) -> None:
+    """Port 8080 is the default; any listener that is given takes its place."""
+    config = load(options={f"server.{key}": value for key, value in options.items()})
+    assert settings.endpoints(config) == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "endpoint"),
+    [
+        ("8079", "tcp:8079:interface=127.0.0.1"),
+        ("0", "tcp:0:interface=127.0.0.1"),
+        (":8079", "tcp:8079:interface=127.0.0.1"),
+        ("0.0.0.0:8079", "tcp:8079:interface=0.0.0.0"),
+        ("localhost:8079", "tcp:8079:interface=localhost"),
+        ("[::1]:8079", r"tcp6:8079:interface=\:\:1"),
+        ("tcp:8079", "tcp:8079"),
+        ("unix:/run/admin.sock", "unix:/run/admin.sock"),
+        ("systemd:domain=INET:index=1", "systemd:domain=INET:index=1"),
+    ],
+)
+def test_where_the_admin_pages_are(address: str, endpoint: str) -> None:
+    """A port alone is for this machine; hosts, IPv6 addresses and endpoints are taken as well."""
+    assert settings.admin_endpoint(address) == endpoint
+
+
+@pytest.mark.parametrize("address", ["", "x", "::1", "1:2:3", "[::1]", "localhost", "65536", "-1"])
+def test_where_they_cannot_be(address: str) -> None:
+    """Anything else is refused, and not guessed at."""
+    with pytest.raises(ConfigError, match="PORT, HOST:PORT or an endpoint was expected"):
+        settings.admin_endpoint(address)
+
+
+def test_secrets_from_files(tmp_path: Path) -> None:
+    """A file has the secret without its final line end, and wins over the value."""
+    file = tmp_path / "secret"
+    file.write_text(" s3cret pass\n", encoding="utf-8")
+    config = configured(
+        nats_password_file=str(file), nats_token_file=str(file), nats_password="x", nats_user="u"
+    )
+    nats = settings.nats_settings(config)
+    assert (nats.user, nats.password, nats.token) == ("u", " s3cret pass", " s3cret pass")
+    redis = settings.redis_address(configured(redis_password_file=str(file)))
+    assert redis.password == " s3cret pass"
+    for shown in (repr(nats), repr(redis), str(redis)):
+        assert "s3cret" not in shown
+
+
+def test_secrets_that_are_missing(tmp_path: Path) -> None:
+    """A secret's file that is missing, or not text, is named; it is no empty password."""
+    binary, empty = tmp_path / "binary", tmp_path / "empty"
+    binary.write_bytes(b"\xff\xfe")
+    empty.write_bytes(b"\n")
+    for file, why in (
+        ("/none", "cannot read /none: No such file or directory"),
+        (str(binary), f"cannot read {binary}: it is not UTF-8"),
+        (str(empty), f"{empty} is empty: a secret was expected in it"),
+    ):
+        with pytest.raises(ConfigError) as refused:
+            settings.nats_settings(configured(nats_password_file=file))
+        assert str(refused.value) == why
+
+
+def test_credentials_are_for_brokers_that_are_given() -> None:
+    """Brokers of one's own have a token of their own, and no TLS."""
+    others = {"nats.token": "t", "nats.ca": "/ca.pem", "nats.user": "u", "nats.password": "p"}
+    nats = settings.nats_settings(load(options=others))
+    assert (nats.token, nats.user, nats.password, nats.ca_file) == (None,) * 4
+    assert settings.nats_settings(load(options={**BROKERS, **others})).ca_file == Path("/ca.pem")
+
+
+def test_tls_to_redis_is_not_dropped() -> None:
+    """An authority without rediss:// is a mistake, not a reason to go without TLS."""
+    with pytest.raises(ConfigError, match="rediss://"):
+        settings.redis_address(configured(redis_ca="/ca.pem"))
+    address = settings.redis_address(configured(redis_ca="/ca.pem", redis_url="rediss://r"))
+    assert address.tls and address.ca_file == Path("/ca.pem")
+
+
+def test_the_message_of_the_day(tmp_path: Path) -> None:
+    """It is shown as it is in the file, but for what could take over a terminal."""
+    file = tmp_path / "motd"
+    file.write_text("Bonjour, \u00e7a va\n\x1b[31mred\x1b[0m\n", encoding="utf-8")
+    line = settings.line_settings(load(options={"server.motd": str(file)}), telnet=True)
+    assert line.motd == ("Bonjour, \u00e7a va", "red")
+    assert line.telnet
+    assert settings.line_settings(Config(), telnet=False).motd == ()
+
+
+def test_connections_leave_files_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many are configured, an instance keeps 64 descriptors for itself."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
+    for limit, most in ((0, 960), (100, 100), (5000, 960)):
+        assert settings.most_connections(load(options={"limits.connections": limit})) == most
+
+
+def test_the_backlog_is_no_longer_than_a_room() -> None:
+    """Where a room keeps 5 messages, 5 are shown on joining."""
+    config = configured(stream_max_messages_per_room=5)
+    assert settings.chat_limits(config).backlog == 5
+    assert settings.chat_limits(Config()).backlog == 10
+
+
+def test_units() -> None:
+    """Durations and sizes arrive in seconds and bytes."""
+    config = configured(stream_max_age="12h", stream_max_bytes="1GiB", presence_lease="8s")
+    stream = settings.stream_settings(config)
+    assert (stream.max_age, stream.max_bytes) == (43200.0, 1 << 30)
+    assert settings.redis_settings(config).lease == 8.0
+    interest = configured(stream_retention="interest")
+    assert settings.redis_settings(interest).keeps_empty
+    assert not settings.redis_settings(config).keeps_empty
