@@ -21,6 +21,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+_EXPECTED = re.compile(r"Expected `([^`]+)`(?:, got .*| (<=|>=) (\S+))?$")
+_KINDS = {"int": "a whole number", "str": "a text", "bool": "true or false", "array": "a list"}
+_BOUNDS = {"<=": "up to", ">=": "from"}
+
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _SIZES = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
@@ -285,6 +289,10 @@ def _decode(kind: type, value: object) -> object:
 
 def _in_words(error: msgspec.ValidationError) -> str:
     text, _, path = str(error).partition(" - at `")
+    if expected := _EXPECTED.match(text):
+        kinds = [_KINDS.get(kind, kind) for kind in expected[1].split(" | ") if kind != "null"]
+        bound = f" {_BOUNDS[expected[2]]} {expected[3]}" if expected[2] else ""
+        text = f"{' or '.join(kinds)}{bound} was expected"
     return f"{path.rstrip('`').removeprefix('$.')}: {text}" if path else text
 
 

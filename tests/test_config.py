@@ -116,7 +116,7 @@ def test_a_misspelt_variable_is_told_of() -> None:
         ("[server]\nport = 'x'", r"^configuration: server\.port: "),
         ("[server]\nport = 65536", r"^configuration: server\.port: .*65535"),
         ("[server]\nport = -1", r"^configuration: server\.port: "),
-        ("[server]\nlisten = 'tcp:1'", r"^configuration: server\.listen: Expected .*array"),
+        ("[server]\nlisten = 'tcp:1'", r"^configuration: server\.listen: a list was expected$"),
         ("[server]\nlisten = [1]", r"^configuration: server\.listen\[.*\]: "),
         ("[server]\nlog_format = 'xml'", r"^configuration: server\.log_format: .*'xml'"),
         ("server = 1", r"^configuration: server: "),

@@ -107,11 +107,10 @@ class Outgoing:
         if self._unseen:
             self._unseen = {id_: until for id_, until in self._unseen.items() if until > now}
             self._tell_if_empty()
-        if self._queue and not self._closed:
-            first = self._queue[0]
-            if not first.told and not first.stored and now - first.queued >= DELAYED_SECONDS:
-                first.told = True
-                self._tell(Delayed(first.room))
+        first = next((unsent for unsent in self._queue if not unsent.stored), None)
+        if first and not first.told and not self._closed and now - first.queued >= DELAYED_SECONDS:
+            first.told = True
+            self._tell(Delayed(first.room))
 
     async def _store_all(self) -> None:
         failing = False

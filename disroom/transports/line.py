@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from socket import SO_OOBINLINE, SOL_SOCKET, socket
 from typing import Any, cast
 
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
@@ -16,6 +17,7 @@ from twisted.internet.interfaces import (
     ITCPTransport,
 )
 from twisted.internet.protocol import ServerFactory, connectionDone
+from twisted.internet.tcp import Connection
 from twisted.logger import Logger
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
@@ -127,12 +129,25 @@ class LineProtocol(LineReceiver):
             self.transport, self._owner.flusher, self._owner.settings.queue_bytes, self._overflowed
         )
         if not self._owner.connections.admit(self):
-            self._closing = True
-            self._hang_up(error_line(ServerFull()))
+            self._turn_away()
             return
         self._session = self._owner.hub.connect(self)
         self._reply_to_telnet()
         self._say(WELCOME, *self._owner.settings.motd)
+
+    def _turn_away(self) -> None:
+        """Say that the server is full, and close.
+
+        At once where it can be: by the next turn of the reactor a burst may have brought more than
+        there are descriptors left for, and Twisted closes what it has none for without a word.
+        """
+        if isinstance(self.transport, Connection) and not self.transport.TLS:
+            self._closing = True
+            self._say(error_line(ServerFull()))
+            self._outbox.flush()
+            self.transport.connectionLost(Failure(ConnectionDone()))
+        else:
+            self._hang_up(error_line(ServerFull()))
 
     def dataReceived(self, data: bytes) -> None:
         """Take telnet out, make every line end one, and cut into lines."""

@@ -38,6 +38,8 @@ class Container(Child):
         assert inside["DISROOM_ADMIN"].endswith(":8079")
         ports = {
             "DISROOM_PORT": str(self._chat.number),
+            # On all addresses it would also clash with a connection from another one.
+            "DISROOM_INTERFACE": "127.0.0.1",
             "DISROOM_ADMIN": f"127.0.0.1:{self._admin.number}",
         }
         self._launch(self._image.command("ENTRYPOINT"), {**inside, **ports})

@@ -117,6 +117,9 @@ def root() -> Iterator[Path]:
         etc.mkdir(parents=True)
         shutil.copy(CONF / "disroom.toml", etc)
         shutil.copy(CONF / "systemd" / "disroom.env", etc)
+        with (etc / "disroom.env").open("a", encoding="utf-8") as env:
+            # On all addresses a port would also clash with a connection from another address.
+            env.write("DISROOM_INTERFACE=127.0.0.1\n")
         yield Path(directory)
 
 
