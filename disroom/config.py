@@ -147,6 +147,9 @@ class Limits(_Section, frozen=True):
     line_bytes: Annotated[int, Meta(ge=256, le=1 << 20)] = 4096
     text_bytes: Count = 4000
     topic_bytes: Count = 500
+    connections_per_address: Annotated[int, Meta(ge=0)] = 32
+    unnamed: Duration = Duration(60)
+    idle: Duration = Duration(0)
     rooms: Count = 50
     unsent: Count = 64
     backlog: Annotated[int, Meta(ge=0, le=100)] = 10

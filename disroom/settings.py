@@ -100,7 +100,7 @@ def chat_limits(config: Config) -> Limits:
     )
 
 
-def line_settings(config: Config, *, telnet: bool) -> LineSettings:
+def line_settings(config: Config, endpoint: str, *, telnet: bool) -> LineSettings:
     """What a listener of the text protocol asks of its connections."""
     return LineSettings(
         line_bytes=config.limits.line_bytes,
@@ -108,6 +108,9 @@ def line_settings(config: Config, *, telnet: bool) -> LineSettings:
         flood=config.flood,
         motd=_motd(config.server.motd),
         telnet=telnet,
+        proxied=endpoint.startswith("haproxy:"),
+        unnamed=float(config.limits.unnamed),
+        idle=float(config.limits.idle),
     )
 
 

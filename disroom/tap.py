@@ -159,7 +159,9 @@ def _redis_as_configured(config: Config) -> Callable[[], RedisAddress]:
 
 
 def _listeners(config: Config, hub: Hub) -> Listeners:
-    connections = Connections(settings.most_connections(config))
+    connections = Connections(
+        settings.most_connections(config), config.limits.connections_per_address
+    )
     flusher = Flusher(reactor)
     format_ = LineFormat(ZoneInfo(config.server.timezone))
     listeners = []
@@ -170,7 +172,7 @@ def _listeners(config: Config, hub: Hub) -> Listeners:
             connections=connections,
             flusher=flusher,
             format=format_,
-            settings=settings.line_settings(config, telnet=telnet),
+            settings=settings.line_settings(config, text, telnet=telnet),
         )
         listeners.append(Listener(text, parse_endpoint(reactor, text), factory))
     return Listeners(reactor, listeners, connections)

@@ -116,10 +116,10 @@ def test_the_message_of_the_day(tmp_path: Path) -> None:
     """It is shown as it is in the file, but for what could take over a terminal."""
     file = tmp_path / "motd"
     file.write_text("Bonjour, \u00e7a va\n\x1b[31mred\x1b[0m\n", encoding="utf-8")
-    line = settings.line_settings(load(options={"server.motd": str(file)}), telnet=True)
+    line = settings.line_settings(load(options={"server.motd": str(file)}), "tcp:23", telnet=True)
     assert line.motd == ("Bonjour, \u00e7a va", "red")
     assert line.telnet
-    assert settings.line_settings(Config(), telnet=False).motd == ()
+    assert settings.line_settings(Config(), "tcp:8080", telnet=False).motd == ()
 
 
 def test_connections_leave_files_free(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,7 +129,8 @@ class Hub:
         """End what `enter` began, once the session is in the room or has given up."""
         followed = self._followed[name]
         followed.joining -= 1
-        self._adopt_if_needed(followed)
+        if followed.room.needs_roster:
+            self._compare_at = self.runtime.monotonic()  # later: what it shows follows the answer
         self.left(name)
 
     def left(self, name: RoomName) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from socket import SO_OOBINLINE, SOL_SOCKET, socket
 from typing import Any, cast
 
 from twisted.internet.error import ConnectionDone
@@ -14,7 +13,6 @@ from twisted.internet.interfaces import (
     IDelayedCall,
     IHalfCloseableProtocol,
     IReactorTime,
-    ITCPTransport,
 )
 from twisted.internet.protocol import ServerFactory, connectionDone
 from twisted.internet.tcp import Connection
@@ -32,8 +30,10 @@ from disroom.transports.connections import Connections
 from disroom.transports.dispatch import dispatch
 from disroom.transports.lane import Lane, Pace
 from disroom.transports.outbox import Flusher, Outbox
+from disroom.transports.patience import Patience
+from disroom.transports.sockets import host_of, tune
 from disroom.wire import commands
-from disroom.wire.errors import LineTooLong, ServerFull, SlowClient
+from disroom.wire.errors import LineTooLong, ServerFull, SlowClient, TooManyConnections
 from disroom.wire.line import (
     GOODBYE,
     PONG,
@@ -76,6 +76,9 @@ class LineSettings:
         flood: Commands a second, and at once; None for no limit.
         motd: The message of the day, a line each.
         telnet: Clients are telnet: negotiate at once.
+        proxied: A proxy says who connects before anything else is read.
+        unnamed: Seconds that a client may be without a name, 0 for no limit.
+        idle: Seconds that a client may be silent, 0 for no limit.
     """
 
     line_bytes: int = 4096
@@ -83,6 +86,9 @@ class LineSettings:
     flood: tuple[float, int] | None = (20.0, 100)
     motd: tuple[str, ...] = ()
     telnet: bool = False
+    proxied: bool = False
+    unnamed: float = 60.0
+    idle: float = 0.0
 
 
 @implementer(IMember, IHalfCloseableProtocol)
@@ -111,29 +117,45 @@ class LineProtocol(LineReceiver):
         self._input_ended = False
         self._closing = False
         self._lost = False
+        self._located = False
+        self._patience: Patience | None = None
         self._abort: IDelayedCall | None = None
 
     # The connection.
 
     def connectionMade(self) -> None:
         """Greet the client, or turn it away."""
-        is_tcp = ITCPTransport.providedBy(self.transport)
-        if is_tcp:
-            self.transport.setTcpNoDelay(True)
-            self.transport.setTcpKeepAlive(True)
-            handle = self.transport.getHandle()
-            if isinstance(handle, socket):
-                # Telnet's SYNCH is urgent; out of line, its data mark would turn up by itself.
-                handle.setsockopt(SOL_SOCKET, SO_OOBINLINE, 1)
+        tune(self.transport)
         self._outbox = Outbox(
             self.transport, self._owner.flusher, self._owner.settings.queue_bytes, self._overflowed
         )
-        if not self._owner.connections.admit(self):
+        try:
+            self._owner.connections.admit(self)
+        except ServerFull:
             self._turn_away()
             return
         self._session = self._owner.hub.connect(self)
         self._reply_to_telnet()
+        if not self._owner.settings.proxied:
+            self._locate()
+        if self._closing:
+            return
+        self._patience = Patience(
+            self._owner.reactor,
+            unnamed=self._owner.settings.unnamed,
+            idle=self._owner.settings.idle,
+            named=lambda: self._session.nick is not None,
+            give_up=self.close,
+        )
         self._say(WELCOME, *self._owner.settings.motd)
+
+    def _locate(self) -> None:
+        """Count the connection for its address, or close it; a proxy tells the address first."""
+        self._located = True
+        try:
+            self._owner.connections.locate(self, host_of(self.transport))
+        except TooManyConnections as error:
+            self.close(error)
 
     def _turn_away(self) -> None:
         """Say that the server is full, and close.
@@ -153,6 +175,10 @@ class LineProtocol(LineReceiver):
         """Take telnet out, make every line end one, and cut into lines."""
         if self._closing:
             return
+        if not self._located:
+            self._locate()
+            if self._closing:
+                return
         lines = self._input.feed(data)
         self._reply_to_telnet()
         super().dataReceived(lines)  # type: ignore[no-untyped-call]  # Twisted's is untyped
@@ -170,6 +196,8 @@ class LineProtocol(LineReceiver):
 
     def lineReceived(self, line: bytes) -> None:
         """Put a line into the lane."""
+        if self._patience:
+            self._patience.heard()
         if self._first:
             self._first = False
             if line.rpartition(b" ")[2].startswith(b"HTTP/1."):
@@ -221,6 +249,8 @@ class LineProtocol(LineReceiver):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End the session, unless a client that closed early still has requests in the lane."""
+        if self._patience:
+            self._patience.stop()
         if self._abort and self._abort.active():
             self._abort.cancel()
         self._owner.connections.forget(self)
@@ -340,6 +370,8 @@ class LineProtocol(LineReceiver):
     def _hang_up(self, *lines: str) -> None:
         """Send the last lines and close; what is not read in a while is dropped."""
         self._closing = True
+        if self._patience:
+            self._patience.stop()
         self._lane.clear()
         if self._lost:
             return

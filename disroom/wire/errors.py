@@ -97,6 +97,33 @@ class ServerFull(ChatError):
         super().__init__("server is full; try again later, or another server")
 
 
+class TooManyConnections(ChatError):
+    """There are as many connections from one address as there can be; this one is closed."""
+
+    code = "too-many-connections"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"your address has as many connections as it may, {most}; close one")
+
+
+class Unnamed(ChatError):
+    """The client took no name in time; the connection is closed."""
+
+    code = "unnamed"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"you took no name within {seconds:g} s; connect again when you have one")
+
+
+class Idle(ChatError):
+    """The client sent no line for as long as is allowed; the connection is closed."""
+
+    code = "idle"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"you sent nothing for {seconds:g} s; connect again")
+
+
 class GoingDown(ChatError):
     """The instance stops; the connection is closed, and another instance will take the next."""
 

@@ -234,7 +234,7 @@ def test_news_that_comes_while_a_list_is_read_is_not_forgotten(world: World) -> 
 
 
 def test_news_that_comes_before_a_room_is_open_is_not_forgotten(world: World) -> None:
-    """Who comes or goes just as the first of an instance joins is shown at once."""
+    """Who comes or goes just as the first of an instance joins is shown right after the answer."""
     world.two.user("bob", "tea")
     ann = world.one.user("ann")
     world.one.gate.hold("join answer")
@@ -242,6 +242,8 @@ def test_news_that_comes_before_a_room_is_open_is_not_forgotten(world: World) ->
     world.two.user("cat", "tea")
     world.one.gate.release()
     assert [m.nick.display for m in outcome(joining).users.members] == ["bob", "ann"]
+    assert ann.story() == []
+    world.pass_time(0.5)
     assert ann.story() == ["#tea +cat"]
 
 
@@ -444,6 +446,7 @@ class Chat(RuleBasedStateMachine):
         """Nobody is there yet."""
         self.world = World(limits=Limits(rooms=2, unsent=2, backlog=2))
         self.visitors: list[Visitor] = []
+        self.leaving: list[Deferred[None]] = []
         self.texts = 0
 
     @precondition(lambda self: len(self.visitors) < 6)
@@ -485,6 +488,14 @@ class Chat(RuleBasedStateMachine):
         visitor = data.draw(st.sampled_from(self.visitors))
         self.visitors.remove(visitor)
         visitor.user.session.close("connection lost")
+
+    @precondition(lambda self: self.idle())
+    @rule(data=st.data())
+    def exit(self, data: st.DataObject) -> None:
+        """Somebody says goodbye, and waits for what it has sent."""
+        visitor = data.draw(st.sampled_from(self.idle()))
+        self.visitors.remove(visitor)
+        self.leaving.append(run(visitor.user.session.exit()))
 
     @rule(where=st.integers(0, 1), step=st.sampled_from(STEPS))
     def hold(self, where: int, step: str) -> None:
@@ -574,6 +585,7 @@ class Chat(RuleBasedStateMachine):
                 stored = [message.id for message in self.world.stream.messages(name)]
                 seen = visitor.seen[name]
                 assert seen == (stored[-len(seen) :] if seen else [])
+        assert all(leaving.called for leaving in self.leaving)
         ids = {visitor.user.session.id for visitor in self.visitors}
         assert set(store.sessions) <= ids
         for instance in self.world.instances:

@@ -163,6 +163,15 @@ def test_waiting_for_what_was_sent_ends_when_it_has_come_back(sender: Sender) ->
     assert waits.called
 
 
+def test_nobody_waits_for_what_will_not_be_shown_any_more(sender: Sender) -> None:
+    """What waits for a message to come back does not wait for ever when the client is gone."""
+    sender.send()
+    waits = run(sender.out.emptied())
+    assert not waits.called
+    sender.out.close()
+    assert waits.called
+
+
 def test_a_log_that_is_away_costs_its_time_once(sender: Sender) -> None:
     """What waits behind a message that failed after 15 s fails with it, not 15 s later each."""
     sender.gate.hold("append")

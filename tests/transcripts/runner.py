@@ -29,7 +29,7 @@ def _form(syntax: str, act: Callable[..., None]) -> _Form:
 _Forms = tuple[_Form, ...]
 _SERVER = "|".join(SERVERS)
 _PEOPLE: _Forms = (
-    _form(rf"connects(?: to ({_SERVER})( by its telnet port)?)?", Stage.connect),
+    _form(rf"connects(?: to ({_SERVER})( by its (?:telnet|proxied) port)?)?", Stage.connect),
     _form(rf"runs (.+) HOST PORT(?: of ({_SERVER}))?", Stage.run),
     _form(rf"pipes into (.+) HOST PORT(?: of ({_SERVER}))?", Stage.pipe),
     _form(r">(?: (.*))?", Stage.send),

@@ -86,7 +86,8 @@ class Stage:
 
     def _wait_listening(self, server: DisroomProcess) -> None:
         """Wait until it listens; a connection made to find out would count as a client."""
-        ports = 1 + ("DISROOM_SERVER_TELNET" in self._transcript.settings)
+        others = {"DISROOM_SERVER_TELNET", "DISROOM_SERVER_LISTEN"}
+        ports = 1 + len(others & self._transcript.settings.keys())
         eventually_blocking(
             lambda: len(server.listening) == ports or not server.running,
             START_SECONDS,
@@ -101,10 +102,10 @@ class Stage:
 
     # What people do.
 
-    def connect(self, who: str, server: str | None, telnet: str | None) -> None:
+    def connect(self, who: str, server: str | None, other: str | None) -> None:
         """Connect a socket."""
         listening = self._servers[server or "one"].listening
-        address = listening[-1] if telnet else listening[0]
+        address = listening[-1] if other else listening[0]
         client = LineClient(self._clients, address, receive_buffer=RECEIVE_BUFFER)
         self._players[who] = Player(client, self._clients, began=self._began)
 

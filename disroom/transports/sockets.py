@@ -1,0 +1,41 @@
+"""What every client's socket is set to."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from twisted.internet.interfaces import ITCPTransport
+
+KEEPALIVE = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+"""Seconds of silence, seconds between probes, probes: a vanished host is noticed after 50 s."""
+
+USER_TIMEOUT_MILLISECONDS = 50_000
+"""The same for one that vanished while something was on its way to it (RFC 5482)."""
+
+_INTERNET = (socket.AF_INET, socket.AF_INET6)
+
+
+def tune(transport: Any) -> None:
+    """Set a connection up; those that are not TCP need nothing."""
+    is_tcp = ITCPTransport.providedBy(transport)
+    if not is_tcp:
+        return
+    transport.setTcpNoDelay(True)  # without it a round trip takes 44 ms: Nagle and delayed ACKs
+    transport.setTcpKeepAlive(True)
+    handle = transport.getHandle()
+    if not isinstance(handle, socket.socket) or handle.family not in _INTERNET:
+        return  # TLS in memory, or a unix socket that passes for TCP
+    # Telnet's SYNCH is urgent; out of line, its data mark would turn up by itself.
+    handle.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+    for name, value in KEEPALIVE.items():
+        if hasattr(socket, name):  # not on every system
+            handle.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        timeout = USER_TIMEOUT_MILLISECONDS
+        handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout)
+
+
+def host_of(transport: Any) -> str | None:
+    """The IP address at the other end, None where there is none."""
+    return getattr(transport.getPeer(), "host", None)

@@ -1,0 +1,199 @@
+"""How what one client asks is carried out: one thing after the other, no faster than it may."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
+
+from disroom.transports.lane import CROWDED, Lane, Pace
+
+
+class Works:
+    """Carries out items, and waits where it is told to.
+
+    Attributes:
+        begun: Items whose work has begun, in order.
+        done: Items whose work has ended.
+        crowded: What the lane told, in order.
+    """
+
+    def __init__(self, *, pace: tuple[float, int] | None = None) -> None:
+        self.clock = Clock()
+        self.begun: list[object] = []
+        self.done: list[object] = []
+        self.crowded: list[bool] = []
+        self.waiting: dict[object, Deferred[None]] = {}
+        self.slow: set[object] = set()
+        self.lane: Lane[object] = Lane(
+            self.clock, self.work, self.crowded.append, Pace(self.clock, *pace) if pace else None
+        )
+
+    async def work(self, item: object) -> None:
+        """Carry out an item."""
+        self.begun.append(item)
+        if item in self.slow:
+            self.waiting[item] = Deferred()
+            await self.waiting[item]
+        if isinstance(item, Exception):
+            raise item
+        self.done.append(item)
+
+    def finish(self, item: object) -> None:
+        """Let a slow item end."""
+        self.waiting.pop(item).callback(None)
+
+    def put(self, *items: object) -> None:
+        """Put items into the lane."""
+        for item in items:
+            self.lane.put(item)
+
+
+def test_what_can_be_done_at_once_is() -> None:
+    """A command on an idle connection is not put off to a later turn."""
+    works = Works()
+    works.put("a")
+    assert works.done == ["a"]
+    assert works.lane.idle
+
+
+def test_commands_are_carried_out_one_after_the_other() -> None:
+    """A command begins when the one before it has ended, however many were sent together."""
+    works = Works()
+    works.slow = {"a", "c"}
+    works.put("a", "b", "c", "d")
+    assert works.begun == ["a"]
+    assert not works.lane.idle
+    works.finish("a")
+    assert works.begun == ["a", "b", "c"]
+    works.put("e")
+    works.finish("c")
+    assert works.done == ["a", "b", "c", "d", "e"]
+    assert works.lane.idle
+
+
+def test_a_command_that_breaks_does_not_break_the_connection() -> None:
+    """A mistake of the server is logged, and what was asked after it is answered."""
+    works = Works()
+    with capturedLogs() as logged:
+        works.put(ZeroDivisionError("boo"), "b")
+    assert works.done == ["b"]
+    (event,) = logged
+    assert event["log_failure"].check(ZeroDivisionError)
+    assert works.lane.idle
+
+
+def test_what_waits_can_be_dropped() -> None:
+    """After the end, what is under way runs its course and the rest is not begun."""
+    works = Works()
+    works.slow = {"a"}
+    works.put("a", "b")
+    works.lane.clear()
+    works.finish("a")
+    assert works.done == ["a"]
+    assert works.lane.idle
+    works.put("c")
+    assert works.done == ["a", "c"]
+
+
+def test_a_crowd_is_told_of_and_so_is_its_end() -> None:
+    """A client that sends faster than it is served is read no further until all is done."""
+    works = Works()
+    works.slow = {0}
+    works.put(*range(CROWDED))
+    assert works.crowded == []
+    works.put(CROWDED, CROWDED + 1)
+    assert works.crowded == [True]
+    works.finish(0)
+    assert works.crowded == [True, False]
+    assert works.done == list(range(CROWDED + 2))
+    works.slow = {"x"}
+    works.put("x", *range(CROWDED))
+    assert works.crowded == [True, False, True]
+
+
+def test_who_is_read_again_at_the_end_of_a_crowd_is_served() -> None:
+    """What arrives at the very moment of reading on is carried out."""
+    works = Works()
+
+    def read_on(crowded: bool) -> None:
+        if not crowded:
+            works.put("more")
+
+    works.lane = Lane(works.clock, works.work, read_on, None)
+    works.slow = {0}
+    works.put(*range(CROWDED + 1))
+    works.finish(0)
+    assert works.done[-1] == "more"
+    assert works.lane.idle
+
+
+def test_a_burst_is_served_at_once_and_the_rest_at_the_pace() -> None:
+    """A client may paste a few commands; a flood of them is slowed down, and none is lost."""
+    works = Works(pace=(10.0, 3))
+    works.put(*range(6))
+    assert works.done == [0, 1, 2]
+    works.clock.advance(0.05)
+    assert works.done == [0, 1, 2]
+    works.clock.advance(0.05)
+    assert works.done == [0, 1, 2, 3]
+    works.clock.advance(0.1)
+    works.clock.advance(0.1)
+    assert works.done == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_pause_earns_another_burst() -> None:
+    """Who was quiet for a while may send as many at once as in the beginning, and no more."""
+    works = Works(pace=(10.0, 3))
+    works.put(*range(3))
+    works.clock.advance(3600)
+    works.put(*range(3, 8))
+    assert works.done == [0, 1, 2, 3, 4, 5]
+
+
+def test_what_waits_for_its_turn_can_be_dropped() -> None:
+    """Who is gone while its next command was held back does not come back to life."""
+    works = Works(pace=(10.0, 1))
+    works.put("a", "b")
+    works.lane.clear()
+    with capturedLogs() as logged:
+        works.clock.advance(1)
+    assert not logged
+    assert works.done == ["a"]
+    assert works.lane.idle
+    works.put("c")
+    works.clock.advance(1)
+    assert works.done == ["a", "c"]
+
+
+@given(
+    rate=st.floats(0.5, 100),
+    burst=st.integers(1, 20),
+    gaps=st.lists(st.floats(0, 2), min_size=1, max_size=60),
+)
+def test_no_stretch_of_time_sees_more_than_the_rate_allows(
+    rate: float, burst: int, gaps: list[float]
+) -> None:
+    """However a client spaces its commands, the server's work for it is bounded."""
+    clock = Clock()
+    pace = Pace(clock, rate, burst)
+    taken = []
+    for gap in gaps:
+        clock.advance(gap)
+        delay = pace.wait()
+        assert delay >= 0
+        clock.advance(delay)
+        taken.append(clock.seconds())
+    for first, begin in enumerate(taken):
+        for last in range(first, len(taken)):
+            assert last - first + 1 <= burst + (taken[last] - begin) * rate + 1 + 1e-6
+
+
+@given(gaps=st.lists(st.floats(0.1, 2), min_size=1, max_size=60))
+def test_who_keeps_to_the_rate_never_waits(gaps: list[float]) -> None:
+    """A client that sends no faster than it may does not notice the limit."""
+    clock = Clock()
+    pace = Pace(clock, 10.0, 1)
+    for gap in gaps:
+        assert pace.wait() <= 1e-6
+        clock.advance(gap)

@@ -1,0 +1,424 @@
+"""How what is on its way to one client leaves: in order, in few writes, and never without bound."""
+
+from __future__ import annotations
+
+import random
+import socket
+import struct
+from typing import Any, cast
+
+import pytest
+from twisted.internet import reactor as _reactor
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+
+from disroom.transports.outbox import Flusher, Outbox
+from tests.contract.witness import promise
+from tests.eventually import eventually
+
+reactor = cast(Any, _reactor)
+
+
+class Sink(StringTransport):
+    """A transport that keeps each write apart.
+
+    Attributes:
+        writes: What was written, a write each.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        self.writes: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Take a write."""
+        self.writes.append(data)
+
+
+class Answering(Sink):
+    """A transport that has another outbox write something when it is written to."""
+
+    def __init__(self, other: Outbox) -> None:
+        super().__init__()
+        self.other = other
+
+    def write(self, data: bytes) -> None:
+        """Pass on."""
+        self.other.write(b"again")
+
+
+class Sending:
+    """An outbox before a sink, on a clock that is moved by hand."""
+
+    def __init__(self, most: int = 100) -> None:
+        self.clock = Clock()
+        self.sink = Sink()
+        self.overflows = 0
+        self.flusher = Flusher(self.clock)
+        self.outbox = Outbox(self.sink, self.flusher, most, self.overflowed)
+
+    def overflowed(self) -> None:
+        """Count."""
+        self.overflows += 1
+
+    def turn(self) -> list[bytes]:
+        """End the reactor's turn; return what has been written since the last."""
+        self.clock.advance(0)
+        writes, self.sink.writes = self.sink.writes, []
+        return writes
+
+
+def test_what_is_written_in_one_turn_leaves_in_one_piece() -> None:
+    """A burst of events for a client is one packet, not one each; the next turn is another."""
+    sending = Sending()
+    for piece in (b"a", b"b", b"c"):
+        sending.outbox.write(piece)
+    assert not sending.sink.writes
+    assert sending.turn() == [b"abc"]
+    assert sending.turn() == []
+    sending.outbox.write(b"d")
+    assert sending.turn() == [b"d"]
+
+
+def test_clients_are_flushed_together_once_a_turn() -> None:
+    """A message for a whole room costs the reactor one call, and each member gets it."""
+    sending = Sending()
+    others = [Outbox(Sink(), sending.flusher, 100, sending.overflowed) for _ in range(3)]
+    for outbox in (sending.outbox, *others, *others):
+        outbox.write(b"x")
+    assert len(sending.clock.getDelayedCalls()) == 1
+    assert sending.turn() == [b"x"]
+    assert [cast(Sink, outbox._transport).writes for outbox in others] == [[b"xx"]] * 3
+
+
+def test_what_is_written_while_others_are_flushed_is_not_lost() -> None:
+    """What comes up while the queues are being emptied, as for a room, is sent as well."""
+    sending = Sending()
+    other = Outbox(Answering(sending.outbox), sending.flusher, 100, sending.overflowed)
+    other.write(b"x")
+    assert sending.turn() == [b"again"]
+    sending.outbox.write(b"before")
+    other.write(b"x")
+    assert sending.turn() == [b"before", b"again"]
+
+
+def test_a_full_transport_is_given_nothing_until_it_has_room() -> None:
+    """What a slow client has not read yet waits, and then leaves in order and in one piece."""
+    sending = Sending()
+    sending.outbox.pauseProducing()
+    sending.outbox.write(b"a")
+    assert sending.turn() == []
+    sending.outbox.write(b"b")
+    assert sending.turn() == []
+    sending.outbox.resumeProducing()
+    assert sending.turn() == [b"ab"]
+    sending.outbox.write(b"c")
+    assert sending.turn() == [b"c"]
+
+
+def test_the_bound_is_kept_and_passing_it_told_once() -> None:
+    """A client that does not read costs the bound and no more; its owner hears of it once."""
+    sending = Sending(most=100)
+    sending.outbox.pauseProducing()
+    sending.outbox.write(b"x" * 100)
+    assert sending.turn() == []
+    assert sending.overflows == 0
+    sending.outbox.write(b"y")
+    assert sending.overflows == 0
+    assert sending.turn() == []
+    assert sending.overflows == 1
+    for _ in range(3):
+        sending.outbox.write(b"z" * 1000)
+        assert sending.turn() == []
+    assert sending.overflows == 1
+    sending.outbox.resumeProducing()
+    sending.outbox.close()
+    assert sending.turn() == []
+
+
+def test_a_client_that_reads_is_sent_more_than_the_bound() -> None:
+    """The bound is on what waits: a long answer passes where the client takes it."""
+    sending = Sending(most=100)
+    sending.outbox.write(b"x" * 1000)
+    assert sending.turn() == [b"x" * 1000]
+    sending.outbox.pauseProducing()
+    sending.outbox.write(b"y")
+    assert sending.turn() == []
+    assert sending.overflows == 0
+
+
+def test_room_again_before_the_bound_is_looked_at_is_in_time() -> None:
+    """A client that reads on in the same turn is not closed for what waited meanwhile."""
+    sending = Sending(most=100)
+    sending.outbox.pauseProducing()
+    sending.outbox.write(b"x" * 101)
+    sending.outbox.resumeProducing()
+    assert sending.turn() == [b"x" * 101]
+    assert sending.overflows == 0
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_closing_hands_everything_on_first(full: bool) -> None:
+    """The last lines, a goodbye and what was before it, are sent, and nothing after them."""
+    sending = Sending(most=10)
+    if full:
+        sending.outbox.pauseProducing()
+    sending.outbox.write(b"a" * 20)
+    sending.outbox.write(b"b")
+    sending.outbox.close()
+    sending.outbox.write(b"c")
+    assert sending.turn() == [b"a" * 20 + b"b"]
+    assert sending.overflows == 0
+    assert sending.sink.producer is None
+
+
+def test_what_goes_first_passes_the_queue() -> None:
+    """An answer to telnet does not wait behind what is queued for the same turn."""
+    sending = Sending()
+    sending.outbox.write(b"line")
+    sending.outbox.write_first(b"telnet")
+    assert sending.sink.writes == [b"telnet"]
+    assert sending.turn() == [b"telnet", b"line"]
+
+
+def test_what_goes_first_waits_for_a_full_transport() -> None:
+    """A client that does not read cannot make the server keep answers without bound."""
+    sending = Sending(most=10)
+    sending.outbox.pauseProducing()
+    for _ in range(4):
+        sending.outbox.write_first(b"abc")
+    assert sending.turn() == []
+    assert sending.overflows == 1
+
+
+def test_after_the_connection_is_gone_nothing_is_kept() -> None:
+    """Events for a client that is gone are dropped, whoever still sends them."""
+    sending = Sending()
+    sending.outbox.write(b"a")
+    sending.outbox.stopProducing()
+    sending.outbox.write(b"b")
+    sending.outbox.write_first(b"c")
+    assert sending.turn() == []
+    assert not sending.outbox._pieces
+
+
+# Real sockets.
+
+
+class Speaker(Protocol):
+    """The server's side of a connection, with as little of a buffer as the system grants."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.overflows = 0
+        self.outbox: Outbox | None = None
+        self.lost: Failure | None = None
+
+    def connectionMade(self) -> None:
+        """Begin."""
+        transport = cast(Any, self.transport)
+        transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        self.outbox = Outbox(transport, Flusher(reactor), self.most, self.overflowed)
+
+    def overflowed(self) -> None:
+        """Count."""
+        self.overflows += 1
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Take note."""
+        self.lost = reason
+        if self.outbox:
+            self.outbox.stopProducing()
+
+
+class Listener(Factory):
+    """Makes one speaker."""
+
+    noisy = False
+
+    def __init__(self, most: int) -> None:
+        self.speaker = Speaker(most)
+
+    def buildProtocol(self, addr: object) -> Speaker:
+        """The speaker."""
+        return self.speaker
+
+
+class Reader:
+    """The client's side: reads when it is told to."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.socket()
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        self.socket.connect(("127.0.0.1", port))
+        self.socket.setblocking(False)
+        self.got = bytearray()
+        self.ended = False
+
+    def read(self, most: int = 1 << 20) -> bytes:
+        """Read what has arrived, up to so much; return all that was ever read."""
+        while most > 0 and not self.ended:
+            try:
+                data = self.socket.recv(min(most, 65536))
+            except BlockingIOError:
+                break
+            self.got += data
+            self.ended = not data
+            most -= len(data)
+        return bytes(self.got)
+
+    def reset(self) -> None:
+        """Break the connection off."""
+        linger = struct.pack("ii", 1, 0)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.socket.close()
+
+
+async def connected(most: int = 1 << 20) -> tuple[Speaker, Outbox, Reader]:
+    """A speaker with its outbox, and its reader; nobody else can connect."""
+    listener = Listener(most)
+    port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(listener)
+    reader = Reader(port.getHost().port)
+    outbox = await eventually(lambda: listener.speaker.outbox)
+    await maybeDeferred(port.stopListening)
+    return listener.speaker, outbox, reader
+
+
+async def turn() -> None:
+    """Let the reactor's turn end."""
+    done: Deferred[None] = Deferred()
+    reactor.callFromThread(done.callback, None)
+    await done
+
+
+async def read_all(reader: Reader, speaker: Speaker) -> bytes:
+    """Read until everything has come and the connection has ended."""
+    cast(Any, speaker.transport).loseConnection()
+
+    await eventually(lambda: reader.read() is not None and reader.ended)
+    await eventually(lambda: speaker.lost)
+    reader.socket.close()
+    return bytes(reader.got)
+
+
+def buffered(speaker: Speaker) -> bool:
+    """Whether the transport holds what the socket did not take."""
+    transport = cast(Any, speaker.transport)
+    return bool(transport.dataBuffer or transport._tempDataBuffer)
+
+
+@promise
+async def test_what_the_socket_takes_goes_straight_to_it() -> None:
+    """A client that reads has its lines at the end of the turn, not a turn later."""
+    speaker, outbox, reader = await connected()
+    sent = []
+    outbox._send = lambda data: sent.append(data) or Outbox._send(outbox, data)  # type: ignore[method-assign, func-returns-value]  # looks on
+    outbox.write(b"hello\r\n")
+    outbox.flush()
+    assert sent == [b"hello\r\n"]
+    assert not buffered(speaker)
+    assert await read_all(reader, speaker) == b"hello\r\n"
+
+
+@pytest.mark.parametrize("direct", [True, False])
+@promise
+async def test_order_holds_over_every_way_to_the_client(direct: bool) -> None:
+    """Whatever part a full socket takes at each time, the client reads all of it, in order."""
+    speaker, outbox, reader = await connected(most=1 << 30)
+    outbox._direct = direct
+    dice = random.Random(direct)
+    expected = bytearray()
+    partly = fully = 0
+    for number in range(200):
+        for _ in range(dice.randrange(3)):
+            piece = b"%d:" % number + b"x" * dice.choice([0, 10, 100, 1000, 5000]) + b"\r\n"
+            expected += piece
+            outbox.write(piece)
+        if dice.random() < 0.1:
+            piece = b"first"
+            before = bytes(expected)
+            waiting = sum(map(len, outbox._pieces))
+            at = len(before) if outbox._full else len(before) - waiting
+            expected[at:at] = piece
+            outbox.write_first(piece)
+        if dice.random() < 0.7:
+            outbox.flush()
+            partly += buffered(speaker)
+            fully += not buffered(speaker)
+        if dice.random() < 0.6:
+            reader.read(dice.choice([1, 1000, 50000]))
+        if dice.random() < 0.3:
+            await turn()
+        if dice.random() < 0.1:
+            while buffered(speaker) or outbox._pieces:
+                reader.read()
+                await turn()
+    assert partly > 10
+    assert fully > 10 or not direct
+    outbox.close()
+    assert await read_all(reader, speaker) == expected
+
+
+@promise
+async def test_a_client_that_does_not_read_costs_a_bounded_queue() -> None:
+    """What is kept for a client that reads nothing is bounded, and its owner is told once."""
+    speaker, outbox, reader = await connected(most=100_000)
+    written = 0
+    while not speaker.overflows and written < 1000:
+        written += 1
+        outbox.write(b"%4d" % written + b"." * 994 + b"\r\n")
+        await turn()
+    for _ in range(10):
+        outbox.write(b"dropped")
+        await turn()
+    assert speaker.overflows == 1
+    assert not outbox._pieces
+    outbox.close()
+    got = await read_all(reader, speaker)
+    assert len(got) % 1000 == 0
+    numbers = [int(got[at : at + 4]) for at in range(0, len(got), 1000)]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert b"dropped" not in got
+    assert len(numbers) < written <= len(numbers) + 102
+
+
+@promise
+async def test_a_client_that_reads_again_in_time_loses_nothing() -> None:
+    """A pause of the client, shorter than the bound, costs it nothing."""
+    speaker, outbox, reader = await connected(most=1_000_000)
+    expected = b""
+    for number in range(400):
+        piece = b"%d" % number + b"." * 1000
+        expected += piece
+        outbox.write(piece)
+        await turn()
+    assert outbox._full
+    for _ in range(10_000):
+        if len(reader.read()) < len(expected):
+            await turn()
+    assert not outbox._full
+    outbox.write(b"end")
+    await turn()
+    assert await read_all(reader, speaker) == expected + b"end"
+
+
+@promise
+async def test_a_broken_connection_is_no_error_of_the_writer() -> None:
+    """Events for a client whose connection is reset raise nothing; its loss is noticed."""
+    speaker, outbox, reader = await connected()
+    reader.reset()
+
+    def lost() -> bool:
+        outbox.write(b"x" * 1000)
+        outbox.flush()
+        return speaker.lost is not None
+
+    await eventually(lost)
+    outbox.write(b"x")
+    outbox.write_first(b"x")
+    outbox.flush()
+    outbox.close()
