@@ -53,3 +53,12 @@ $(VENV)/installed-embedded: setup.cfg pyproject.toml
 $(VENV)/installed-dev: setup.cfg pyproject.toml
 	$(call install,dev)
 	@touch $(VENV)/installed-embedded $@
+
+# What the service takes, beside its yardsticks; docs/performance.md explains. Not part of the tests.
+.PHONY: bench
+bench: $(VENV)/installed-bench ## Measure the service; ARGS=--quick for a look, --help for more
+	$(BIN)/python -m benchmarks $(ARGS)
+
+$(VENV)/installed-bench: setup.cfg pyproject.toml
+	$(call install,bench)
+	@touch $(VENV)/installed-embedded $@

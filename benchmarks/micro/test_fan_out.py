@@ -1,0 +1,86 @@
+"""What a message takes from the room to the transports of its members."""
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+
+from benchmarks.micro.conftest import Guard
+from disroom.adapters.memory_log import MemoryCourier, MemoryPost, MemoryRoomLog, MemoryStream
+from disroom.adapters.memory_presence import MemoryPresence, MemoryPresenceStore
+from disroom.adapters.runtime import TwistedRuntime
+from disroom.chat.events import Message
+from disroom.chat.hub import Hub
+from disroom.chat.limits import Limits
+from disroom.chat.names import RoomName
+from disroom.transports.connections import Connections
+from disroom.transports.line import LineFactory, LineSettings
+from disroom.transports.outbox import Flusher
+from disroom.wire.line import LineFormat
+
+AT_ONCE = 16
+
+
+class Sink(StringTransport):
+    """A transport that takes everything and keeps nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        self.written = 0
+
+    def write(self, data: bytes) -> None:
+        """Count a write."""
+        self.written += 1
+
+
+@pytest.mark.parametrize("members", [10, 1000])
+def test_fan_out(benchmark: BenchmarkFixture, guard: Guard, message: Message, members: int) -> None:
+    """Messages that arrive together go to each member in one write."""
+    clock = Clock()
+    hub, sinks = room_of(members, clock)
+    room = hub.room(RoomName.parse("general"))
+    assert room is not None
+
+    def deliver() -> None:
+        for _ in range(AT_ONCE):
+            room.received(message)
+        clock.advance(0)
+
+    for sink in sinks:
+        sink.written = 0
+    deliver()
+    assert {sink.written for sink in sinks} == {1}
+    benchmark.extra_info["deliveries"] = AT_ONCE * members
+    benchmark(deliver)
+    guard(4 * AT_ONCE * members)
+
+
+def room_of(members: int, clock: Clock) -> tuple[Hub, list[Sink]]:
+    """Connect so many users and have them join a room; everything but the sockets is real."""
+    runtime = TwistedRuntime()
+    presence = MemoryPresence(MemoryPresenceStore(), instance_name="one", fresh_id=runtime.fresh_id)
+    hub = Hub(
+        log=MemoryRoomLog(MemoryStream()),
+        presence=presence,
+        courier=MemoryCourier(MemoryPost(), presence.incarnation),
+        runtime=runtime,
+        limits=Limits(),
+    )
+    Deferred.fromCoroutine(presence.start())
+    factory = LineFactory(
+        reactor=clock,
+        hub=hub,
+        connections=Connections(members),
+        flusher=Flusher(clock),
+        format=LineFormat(),
+        settings=LineSettings(flood=None),
+    )
+    sinks = []
+    for number in range(members):
+        protocol, sink = factory.buildProtocol(None), Sink()
+        protocol.makeConnection(sink)  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        protocol.dataReceived(f"nick u{number}\njoin general\n".encode())
+        clock.advance(0)
+        sinks.append(sink)
+    return hub, sinks

@@ -1,0 +1,175 @@
+"""What is measured in each round; each scenario gives its figures by name.
+
+A figure's name ends in its unit: us, ms, s, percent, bytes or per_s. Of the last more is better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from benchmarks import verbs
+from benchmarks.cores import cpu_seconds
+from benchmarks.dialects import DISROOM, NATS, Dialect
+from benchmarks.load import Load, entered
+from benchmarks.shapes import FANOUT, INSTANCES, MEMBERS, RATED, ROOMS, STORING, Shape
+from benchmarks.stage import Stage
+from benchmarks.traffic import Cost, Traffic, percentile
+
+RATE = 100.0
+MEMBERS_A_ROOM = 20
+"""Of those that only connect."""
+
+Figures = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """Something that is measured once in each round."""
+
+    name: str
+    measure: Callable[[Stage], Figures]
+
+
+class Plan:
+    """The scenarios, and how long each lasts.
+
+    Args:
+        quick: Short and few, to see whether something is much amiss; not for comparing.
+    """
+
+    def __init__(self, *, quick: bool) -> None:
+        self.quick = quick
+        self.seconds = 0.6 if quick else 2.0
+        self.warm_up = 0.2 if quick else 0.5
+        self.rated_seconds = 2.0 if quick else 6.0
+        self.idle_seconds = 1.0 if quick else 4.0
+        self.times = 30 if quick else 200
+        self.connections = 500 if quick else 2000
+        self.cold_messages = 0 if quick else 1_000_000
+
+    @property
+    def rounds(self) -> list[Scenario]:
+        """What each round measures, yardsticks beside what they measure."""
+        scenarios = [
+            Scenario("latency, bare JetStream", partial(bare_latency, self)),
+            Scenario("latency, one instance", partial(latency, self, 1)),
+            Scenario("latency, two instances", partial(latency, self, 2)),
+            Scenario("storing, bare nats-py", partial(bare_storing, self)),
+            Scenario("storing", partial(storing, self)),
+            *(Scenario(f"fan-out {shape}", partial(fan_out, self, shape)) for shape in FANOUT),
+            Scenario("verbs, alone", lambda stage: verbs.idle(stage, self.times)),
+            Scenario("connecting", partial(connecting, self)),
+            *(self._growing("members", shape) for shape in self._members()),
+            *(self._growing("rooms", Shape(rooms, 10, 1, 4)) for rooms in ROOMS[:-1]),
+        ]
+        if not self.quick:
+            scenarios += [
+                Scenario("verbs, among 1000", lambda stage: verbs.crowded(stage, self.times)),
+                Scenario("latency, four instances", partial(latency, self, INSTANCES[-1])),
+            ]
+        return scenarios
+
+    def _growing(self, what: str, shape: Shape) -> Scenario:
+        return Scenario(f"growth, {shape}", partial(growth, self, what, shape))
+
+    def _members(self) -> list[Shape]:
+        """Sizes of a room that are not among the fan-out's shapes."""
+        shapes = [Shape(1, members, 4, 4) for members in MEMBERS[:-1]]
+        if not self.quick:
+            shapes += [Shape(1, members) for members in MEMBERS if members != 100]
+        return shapes
+
+
+def bare_latency(plan: Plan, stage: Stage) -> Figures:
+    """A publish and its live copy, by the client library alone."""
+    figures = stage.bare("republish", plan.rated_seconds, [stage.layout.generator])
+    return {f"latency bare {name}": figure for name, figure in figures.items()}
+
+
+def latency(plan: Plan, instances: int, stage: Stage) -> Figures:
+    """From sending to each delivery, at 100 messages a second over 10 rooms of 20."""
+    pids = stage.pids(instances)
+    with entered(DISROOM, stage.addresses(instances), RATED) as load:
+        cost = Traffic(load, pids).at_rate(RATE, plan.warm_up, plan.rated_seconds)
+    name = f"latency {instances}"
+    return {
+        f"{name} p50_ms": 1e3 * percentile(cost.waits, 50),
+        f"{name} p99_ms": 1e3 * percentile(cost.waits, 99),
+        f"{name} p999_ms": 1e3 * percentile(cost.waits, 99.9),
+        f"{name} cpu_us": cost.cpu_us_per_message,
+        f"{name} generator_percent": cost.busy,
+    }
+
+
+def bare_storing(plan: Plan, stage: Stage) -> Figures:
+    """Messages a second by the client library alone, 50 under way."""
+    figures = stage.bare("store", plan.seconds, sorted(stage.layout.instance(0)))
+    return {f"storing bare {name}": figure for name, figure in figures.items()}
+
+
+def storing(plan: Plan, stage: Stage) -> Figures:
+    """Messages a second from 50 users, each waiting for its own receipt."""
+    cost = _full_speed(plan, stage, DISROOM, STORING)
+    return {
+        "storing per_s": cost.messages / cost.seconds,
+        "storing cpu_us": cost.cpu_us_per_message,
+        "storing generator_percent": cost.busy,
+    }
+
+
+def fan_out(plan: Plan, shape: Shape, stage: Stage) -> Figures:
+    """A shape, and the same on core NATS right after."""
+    figures: Figures = {}
+    for dialect in (DISROOM, NATS):
+        name = f"fan-out {shape} {dialect.name}"
+        cost = _full_speed(plan, stage, dialect, shape)
+        figures |= {
+            f"{name} cpu_us": cost.cpu_us_per_delivery,
+            f"{name} message_cpu_us": cost.cpu_us_per_message,
+            f"{name} per_s": cost.deliveries / cost.seconds,
+            f"{name} generator_percent": cost.busy,
+        }
+    return figures
+
+
+def growth(plan: Plan, what: str, shape: Shape, stage: Stage) -> Figures:
+    """A shape on the way from small to large."""
+    cost = _full_speed(plan, stage, DISROOM, shape)
+    return {
+        f"growth {what} {shape} message_cpu_us": cost.cpu_us_per_message,
+        f"growth {what} {shape} cpu_us": cost.cpu_us_per_delivery,
+        f"growth {what} {shape} generator_percent": cost.busy,
+    }
+
+
+def connecting(plan: Plan, stage: Stage) -> Figures:
+    """Connections that come, enter a room each and stay, on an instance that had none before."""
+    rooms = plan.connections // MEMBERS_A_ROOM
+    with stage.fresh(0, "connecting") as instance:
+        before, cpu = instance.rss(), cpu_seconds([instance.pid])
+        with Load(DISROOM, [("127.0.0.1", instance.port)], Shape(rooms, MEMBERS_A_ROOM)) as load:
+            seconds = load.set_up()
+            cpu = cpu_seconds([instance.pid]) - cpu
+            load.settle()
+            after = instance.rss()
+            idle = cpu_seconds([instance.pid])
+            load.wait(plan.idle_seconds)
+            idle = cpu_seconds([instance.pid]) - idle
+    return {
+        "connecting per_s": plan.connections / seconds,
+        "connecting cpu_us": 1e6 * cpu / plan.connections,
+        "connecting rss_bytes": (after - before) / plan.connections,
+        "connecting idle_percent": 100 * idle / plan.idle_seconds,
+        "connecting start_s": stage.start_seconds[-1],
+    }
+
+
+def _full_speed(plan: Plan, stage: Stage, dialect: Dialect, shape: Shape) -> Cost:
+    if dialect is NATS:
+        addresses, pids = [("127.0.0.1", stage.plain_nats.port)], [stage.plain_nats.pid]
+    else:
+        addresses, pids = stage.addresses(1), stage.pids(1)
+    with entered(dialect, addresses, shape) as load:
+        return Traffic(load, pids).full_speed(plan.warm_up, plan.seconds)

@@ -1,0 +1,1 @@
+"""Whether the benchmark sees what is wrong; part of the tests."""
