@@ -9,7 +9,6 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error
@@ -18,6 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from disroom.adapters.aio import TimedOut, deferred, prompt, within
+from disroom.adapters.nats_client import DirectClient
 from disroom.adapters.nats_settings import (
     LinkError,
     NatsSettings,
@@ -66,7 +66,7 @@ class NatsLink:
         self._name = name
         self._clock = clock
         self._ended = ended
-        self._client = Client()
+        self._client = DirectClient()
         self._subscriptions: set[Subscription] = set()
         self._demands_tls = settings.ca_file is not None
         self._error: Exception | None = None
@@ -194,22 +194,27 @@ class NatsLink:
             NotConnected: The connection was lost just now.
         """
 
-        async def received(message: Msg) -> None:
+        def guarded(message: Msg) -> None:
             try:
                 receive(message)
             except Exception:
                 self._log.failure("While taking a message of {subject}", subject=subject)
 
+        async def received(message: Msg) -> None:
+            guarded(message)
+
         try:
             subscription = await prompt(self._client.subscribe(subject, queue, received))
         except (Error, OSError) as error:
             raise NotConnected(str(error)) from error
+        self._client.call_directly(subscription, guarded)
         self._subscriptions.add(subscription)
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """Have no more delivered; harmless when the connection has ended."""
         self._subscriptions.discard(subscription)
+        self._client.call_no_more(subscription)
         ended = prompt(subscription.unsubscribe())
         ended.addErrback(lambda failure: failure.trap(Error, OSError) and None)
         _logged(ended, self._log, "unsubscribing")
