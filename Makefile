@@ -18,8 +18,8 @@ help: ## This list
 run: $(VENV)/installed-embedded ## A chat server on port 8080, with brokers of its own
 	exec $(BIN)/twistd -n --pidfile= disroom --port $(PORT) $(ARGS)
 
-test: lint ## Everything that is checked: lint, types, layers, and all tests
-	$(BIN)/pytest -n 2 --dist loadscope $(ARGS)
+test: lint ## Everything that is checked: lint, types, layers, and all tests but the longest
+	$(BIN)/pytest -n 2 --dist loadscope -m "not faults" $(ARGS)
 
 lint: $(VENV)/installed-dev ## Format, lint, types and layers alone
 	$(BIN)/ruff format --check .
@@ -62,3 +62,11 @@ bench: $(VENV)/installed-bench ## Measure the service; ARGS=--quick for a look, 
 $(VENV)/installed-bench: setup.cfg pyproject.toml
 	$(call install,bench)
 	@touch $(VENV)/installed-embedded $@
+
+# One after the other: each measures how soon people talk again. About 10 minutes, and 20.
+.PHONY: test-faults soak
+test-faults: $(VENV)/installed-dev ## Every fault at its full length, and a line for each
+	$(BIN)/pytest tests/faults $(ARGS)
+
+soak: $(VENV)/installed-dev ## 20 minutes of talk with something killed every 30 s; ARGS=--help
+	$(BIN)/python -m tests.faults.soak $(ARGS)

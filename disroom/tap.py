@@ -13,6 +13,7 @@ if "twisted.internet.reactor" not in sys.modules:
 
     asyncioreactor.install()
 
+import gc
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -29,6 +30,7 @@ from disroom.adapters.nats import NatsConnection, StoreStartError
 from disroom.adapters.redis import RedisPresence
 from disroom.adapters.redis_address import RedisAddress
 from disroom.adapters.redis_instance import PresenceStartError
+from disroom.adapters.rivals import Rivals
 from disroom.adapters.runtime import TwistedRuntime
 from disroom.brokers import (
     BrokerError,
@@ -54,6 +56,8 @@ __all__ = ["Options", "makeService"]
 
 HUB_SECONDS = 0.5
 RETENTION_SECONDS = 5.0
+RIVALS_SECONDS = 0.5
+GARBAGE_THRESHOLD = 20_000
 
 
 def makeService(options: Options) -> IService:
@@ -94,6 +98,7 @@ def _instance(config: Config, twistd: Mapping[str, Any]) -> IService:
         alone=lambda: brokers is not None and brokers.alone,
         reincarnated=courier.set_incarnation,
     )
+    rivals = Rivals(nats, presence, clock=reactor, prefix=config.stream.subjects)
     hub = Hub(
         log=log,
         presence=presence,
@@ -110,8 +115,11 @@ def _instance(config: Config, twistd: Mapping[str, Any]) -> IService:
         NamedPart("message log", log, (StoreStartError,)),
         NamedPart("presence", presence, (PresenceStartError,)),
         NamedPart("private messages", Steps(receive_private, courier.stop)),
+        NamedPart("answers about nicks", Steps(rivals.serve, rivals.stop)),
+        NamedPart("nicks", Periodic(reactor, "Asking about nicks", RIVALS_SECONDS, rivals.look)),
         NamedPart("hub", Periodic(reactor, "The hub's round", HUB_SECONDS, hub.tick)),
         NamedPart("listeners", _listeners(config, hub), (ListenError,)),
+        NamedPart("end of the sessions", Steps(lambda: None, hub.stop)),
     ]
     if brokers:
         parts.insert(0, NamedPart("embedded brokers", brokers, (BrokerError,), seconds=3.0))
@@ -126,10 +134,23 @@ def _instance(config: Config, twistd: Mapping[str, Any]) -> IService:
     return DisroomService(
         parts,
         reactor=reactor,
-        ready=lambda ready: systemd.notify("READY=1" if ready else "STOPPING=1"),
+        ready=_ready,
         foreground=bool(twistd.get("nodaemon")),
         adopted=lambda parent: _choose_log(parent, config, twistd),
     )
+
+
+def _ready(ready: bool) -> None:
+    """Tell systemd; and collect garbage rarely from now on.
+
+    Next to nothing here is in a cycle: messages and events die by their reference counts, and by
+    default the collector takes a tenth of the time of a busy instance.
+    """
+    systemd.notify("READY=1" if ready else "STOPPING=1")
+    if ready:
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GARBAGE_THRESHOLD, 20, 20)
 
 
 def _embedded_brokers(config: Config) -> EmbeddedBrokers:

@@ -160,7 +160,7 @@ class MemoryPresence:
 
     async def stop(self) -> None:
         """Release every session. Idempotent."""
-        self.end("server stopped")
+        self.end("going down")
 
     def end(self, reason: str) -> None:
         """Release every session at once, for this reason, as when the instance has died."""

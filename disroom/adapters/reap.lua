@@ -1,5 +1,5 @@
 -- Ends some of the sessions of an incarnation that is being reaped. ARGV: 5 incarnation.
--- ok: how many are left. At most 500 sessions and about 2,000 memberships at a time, some 10 ms:
+-- ok: how many are left. At most 1,000 sessions and about 2,000 memberships at a time, some 10 ms:
 -- Redis does nothing else meanwhile. Any number of callers may share the work: each session's
 -- leaving is announced once, each room hears once of all who leave it in this step.
 local target = ARGV[5]
@@ -8,7 +8,7 @@ if not reason then
   return answer('ok', 0)
 end
 local sids, memberships = {}, 0
-while #sids < 500 and memberships < 2000 do
+while #sids < 1000 and memberships < 2000 do
   local sid = redis.call('SPOP', key('held', target))
   if not sid then
     break

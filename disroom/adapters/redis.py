@@ -6,7 +6,7 @@ share, and all keys, are in ``store.lua``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -37,6 +37,7 @@ _decode_users = msgspec.msgpack.Decoder(UsersReply).decode
 _decode_rooms = msgspec.msgpack.Decoder(RoomsReply).decode
 _decode_versions = msgspec.msgpack.Decoder(VersionsReply).decode
 _decode_located = msgspec.msgpack.Decoder(LocateReply | bool).decode
+_decode_holders = msgspec.msgpack.Decoder(tuple[str | bool, ...]).decode
 _decode_emptied = msgspec.msgpack.Decoder(EmptiedReply).decode
 _decode_since = msgspec.msgpack.Decoder(int).decode
 _decode_agreed = msgspec.msgpack.Decoder(bool).decode
@@ -101,6 +102,24 @@ class RedisPresence:
     def connected(self) -> bool:
         """Whether the store can be asked just now."""
         return self._lease.is_standing
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether the store has not answered for a lease, so that others may have acted."""
+        return self._lease.cut_off
+
+    def nicks(self) -> dict[str, str]:
+        """The tokens of the nicks of this instance's sessions, by session."""
+        return {session: held.nick.token for session, held in self._holdings.sessions.items()}
+
+    async def holders(self, tokens: Sequence[str]) -> tuple[str | None, ...]:
+        """Read which sessions hold nicks, at most 1,000, in the order asked."""
+        found = _decode_holders(await self._ask("holders", msgspec.msgpack.encode(tokens)))
+        return tuple(session if isinstance(session, str) else None for session in found)
+
+    def lose(self, session: str) -> None:
+        """Take note that another session holds this one's nick."""
+        self._instance.lose(session)
 
     def watch(self, watcher: IPresenceWatcher) -> None:
         """Say whom to tell of changes. Once, before anything else."""

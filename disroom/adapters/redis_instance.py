@@ -119,7 +119,7 @@ class RedisInstance:
         """Release every session at once, if Redis answers, and disconnect. Idempotent."""
         self._stop_loops()
         try:
-            retired = Deferred.fromCoroutine(self.lease.retire("server stopped"))
+            retired = Deferred.fromCoroutine(self.lease.retire("going down"))
             await retired.addTimeout(self._settings.stop_timeout, self._reactor)
         except (RedisUnavailable, TimeoutError):
             if self.holdings.sessions:
@@ -179,6 +179,11 @@ class RedisInstance:
                 self.lease.enter_again(connection)
             if seconds() > deadline:
                 raise RedisUnavailable("the store does not settle")
+
+    def lose(self, session: str) -> None:
+        """Vouch no longer for a session whose nick another holds, and tell of it."""
+        if self.holdings.sessions.pop(session, None):
+            self._lost(session)
 
     # What the watcher hears.
 

@@ -98,6 +98,7 @@ class RedisLease:
         self._first = True
         self._highest_version = 0
         self._looked = clock()
+        self._renewed = 0.0
         self._unsure_since: float | None = None
         self._confirming: Signal | None = None
         self._settle: IDelayedCall | None = None
@@ -120,8 +121,15 @@ class RedisLease:
 
         An answer from before this process stood still, read after it, says nothing.
         """
+        self._renewed = asked
         if self._unsure_since is not None and asked >= self._unsure_since:
             self._unsure_since = None
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether the store has not answered for a lease, so that others may have acted."""
+        away = self._state is not _State.STANDING
+        return away and self._clock() > self._renewed + self._settings.lease
 
     @property
     def is_standing(self) -> bool:

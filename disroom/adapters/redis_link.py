@@ -22,7 +22,7 @@ from disroom.adapters.redis_connection import (
 )
 
 FIRST_PAUSE = 0.05
-LONGEST_PAUSE = 1.0
+LONGEST_PAUSE = 0.5
 """Seconds between attempts: doubled from the first to the longest."""
 
 _log = Logger()

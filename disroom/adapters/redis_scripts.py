@@ -21,7 +21,7 @@ from disroom.chat.names import Nick, RoomName
 _NAMES = (
     *("enter", "assert", "tick", "retire", "reap"),
     *("claim", "rename", "away", "join", "leave", "release"),
-    *("users", "rooms", "versions", "locate", "emptied", "note_empty", "forget_empty"),
+    *("users", "rooms", "versions", "locate", "holders", "emptied", "note_empty", "forget_empty"),
 )
 
 

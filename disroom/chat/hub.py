@@ -49,6 +49,8 @@ class Hub:
 
     Attributes:
         sessions: The live sessions of this instance, by id.
+        stopping: Whether the instance ends: sessions that end now are not released one by one, so
+            that the end of presence releases all at once and each room hears of it once.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Hub:
         self.runtime = runtime
         self.limits = limits
         self.sessions: dict[str, Session] = {}
+        self.stopping = False
         self._keep_seconds = keep_seconds
         self._followed: dict[RoomName, _Followed] = {}
         self._compare_at = runtime.monotonic() + COMPARE_SECONDS
@@ -197,6 +200,10 @@ class Hub:
         return True
 
     # Time.
+
+    def stop(self) -> None:
+        """Take note that the instance ends, before anybody is told goodbye."""
+        self.stopping = True
 
     def tick(self) -> None:
         """Do what is due; to be called about twice a second."""

@@ -373,6 +373,8 @@ class Session:
         self._member.close(error)
 
     async def _release(self, reason: str) -> None:
+        if self._hub.stopping:
+            return
         with suppress(PresenceUnavailable):  # release makes it good when the store is back
             await self._hub.presence.release(self.id, reason)
 

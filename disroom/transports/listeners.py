@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +23,12 @@ from twisted.logger import Logger
 
 from disroom.transports.connections import Connections
 
+BACKLOG = 1024
+"""Connections that wait to be accepted, as when all of a dead instance's users come at once; beyond
+Twisted's 50 each would wait a second for its next attempt."""
+
+_HAS_BACKLOG = re.compile(r"(haproxy:)?(tcp6?|ssl|unix):")
+
 GOODBYE_SECONDS = 1.0
 """How long clients may take to read their goodbye."""
 
@@ -40,13 +47,14 @@ class Listener:
 
 
 def parse_endpoint(reactor: Any, text: str) -> IStreamServerEndpoint:
-    """Read one of Twisted's server endpoint strings.
+    """Read one of Twisted's server endpoint strings; one without a backlog gets ours.
 
     Raises:
         ListenError: It is none, or names something, such as a certificate, that cannot be used.
     """
+    queued = "" if "backlog=" in text or not _HAS_BACKLOG.match(text) else f":backlog={BACKLOG}"
     try:
-        endpoint: IStreamServerEndpoint = serverFromString(reactor, text)
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, text + queued)
     except Exception as error:  # each kind of endpoint raises what it likes
         raise ListenError(f"{text!r} is no Twisted server endpoint: {error}") from error
     return endpoint

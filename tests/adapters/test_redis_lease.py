@@ -74,16 +74,16 @@ async def test_thousands_of_users_leave_in_steps(
     server = new_redis()
     proxy = new_proxy(server)
     dying = await chat.start(proxy.url, "dying", lease=5)
-    await dying.crowd(1200, LOBBY)
+    await dying.crowd(2200, LOBBY)
     survivors = [await chat.start(server.url, name) for name in ("two", "three")]
     cut_off(proxy)
     server.command("ZADD", f"{chat.prefix}:leases", "1", dying.presence.incarnation)
     for survivor in survivors:
         await survivor.witness.until(
-            lambda witness: sum(len(change.left) for change in witness.changes) == 1200
+            lambda witness: sum(len(change.left) for change in witness.changes) == 2200
         )
-        assert len({m.session for change in survivor.witness.changes for m in change.left}) == 1200
-        assert [len(change.left) for change in survivor.witness.changes] == [500, 500, 200]
+        assert len({m.session for change in survivor.witness.changes for m in change.left}) == 2200
+        assert [len(change.left) for change in survivor.witness.changes] == [1000, 1000, 200]
 
 
 @promise

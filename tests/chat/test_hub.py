@@ -543,6 +543,13 @@ class Chat(RuleBasedStateMachine):
         else:
             news.waiting.popleft()
 
+    @precondition(lambda self: any(i.news.waiting for i in self.world.instances))
+    @rule()
+    def lose_news(self) -> None:
+        """An instance is cut off from all news that is under way."""
+        for instance in self.world.instances:
+            instance.news.waiting.clear()
+
     @rule()
     def time(self) -> None:
         """Time goes by."""

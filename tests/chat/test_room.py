@@ -489,9 +489,11 @@ class Presence(RuleBasedStateMachine):
         self.truth: dict[str, Member] = {}
         self.news: deque[Change] = deque()
         self.told: list[Change] = []
+        self.mail: deque[Message] = deque()
+        self.ever_left: set[str] = set()
         self.seats: dict[str, Seat] = {}
         self.lists: dict[str, dict[str, str]] = {}
-        self.gone: dict[str, set[str]] = {}
+        self.gone: dict[str, dict[str, str]] = {}
         self.numbers = 0
         self.read_due = False
 
@@ -499,6 +501,8 @@ class Presence(RuleBasedStateMachine):
         """When all news has come and versions were compared, everybody's list is the truth."""
         if not hasattr(self, "room"):
             return
+        while self.mail:
+            self.deliver()
         while self.news:
             self.hear()
         self.runtime.time += MARGIN
@@ -524,6 +528,7 @@ class Presence(RuleBasedStateMachine):
     def announce(self, **fields: Any) -> None:
         """Make a change."""
         self.version += 1
+        self.ever_left |= {member.session for member in fields.get("left", ())}
         self.news.append(Change(TEA, self.version, self.runtime.time, **fields))
 
     def fresh(self) -> str:
@@ -590,15 +595,17 @@ class Presence(RuleBasedStateMachine):
 
     @precondition(lambda self: self.read_due)
     @rule(target=reading)
-    def read(self) -> Roster:
+    def read(self) -> tuple[float, Roster]:
         """The store answers what the room has asked; the answer is under way."""
         self.read_due = False
-        return self.roster()
+        return self.runtime.time, self.roster()
 
-    @rule(roster=consumes(reading))
-    def arrive(self, roster: Roster) -> None:
-        """An answer comes, perhaps overtaken by news."""
-        self.room.adopt(roster)
+    @rule(answer=consumes(reading))
+    def arrive(self, answer: tuple[float, Roster]) -> None:
+        """An answer comes, perhaps overtaken by news, but in less than a few seconds."""
+        at, roster = answer
+        if self.runtime.time - at < FRESH_SECONDS / 2:
+            self.room.adopt(roster)
         self.heed()
 
     @rule()
@@ -608,24 +615,30 @@ class Presence(RuleBasedStateMachine):
         self.heed()
 
     @precondition(lambda self: self.truth)
-    @rule(data=st.data())
-    def say(self, data: st.DataObject) -> None:
-        """Somebody says something, which comes at once, before the news perhaps."""
+    @rule(data=st.data(), count=st.integers(1, 2))
+    def say(self, data: st.DataObject, count: int) -> None:
+        """Somebody says something, which is stored and under way."""
         member = self.truth[data.draw(st.sampled_from(sorted(self.truth)))]
-        self.numbers += 1
-        number = self.numbers
-        self.room.received(
-            Message(
-                TEA,
-                number,
-                self.runtime.time,
-                str(number),
-                "said",
-                member.nick,
-                member.session,
-                "x",
+        for _ in range(count):
+            self.numbers += 1
+            self.mail.append(
+                Message(
+                    room=TEA,
+                    seq=self.numbers,
+                    at=self.runtime.time,
+                    id=str(self.numbers),
+                    kind="said",
+                    nick=member.nick,
+                    session=member.session,
+                    text="hi",
+                )
             )
-        )
+
+    @precondition(lambda self: self.mail)
+    @rule()
+    def deliver(self) -> None:
+        """The next message comes, before news of its sender perhaps, or after it has left."""
+        self.room.received(self.mail.popleft())
 
     @rule(seconds=st.sampled_from([0.1, 1.0]))
     def wait(self, seconds: float) -> None:
@@ -658,7 +671,7 @@ class Presence(RuleBasedStateMachine):
         assert len(self.lists[seat.id]) == len(members)
         assert seat.id in self.lists[seat.id]
         self.seats[seat.id] = seat
-        self.gone[seat.id] = set()
+        self.gone[seat.id] = {}
         self.heed()
 
     @precondition(lambda self: self.seats)
@@ -673,26 +686,27 @@ class Presence(RuleBasedStateMachine):
 
     @invariant()
     def fold(self) -> None:
-        """Nobody comes twice or goes unseen; who speaks is in the list, or has just left it."""
+        """Nobody comes twice or goes unseen; who speaks is in the list, or has left."""
         for session, seat in getattr(self, "seats", {}).items():
             known, gone = self.lists[session], self.gone[session]
             for event in seat.take():
                 match event:
                     case Joined(members=members):
                         for m in members:
-                            assert m.session not in known
+                            assert m.session not in known | gone.keys()
                             known[m.session] = m.nick.display
-                            gone.discard(m.session)
                     case Left(members=members):
                         for m in members:
                             assert known.pop(m.session) == m.nick.display
-                            gone.add(m.session)
+                            assert m.session in self.ever_left
+                            gone[m.session] = m.nick.display
                     case Renamed(session=who, old=old, new=new):
                         assert known[who] == old.display
                         assert old.display != new.display
                         known[who] = new.display
-                    case Message(session=who):
-                        assert who in known or who in gone
+                    case Message(session=who, at=at):
+                        old_news = self.runtime.time - at >= FRESH_SECONDS
+                        assert who in known or who in self.ever_left or old_news
 
 
 TestPresence: Any = Presence.TestCase

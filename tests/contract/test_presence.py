@@ -424,7 +424,7 @@ async def test_a_server_that_stops_takes_its_users_along(chat: Chat) -> None:
     await one.join(bob, ATTIC, 0)
     await one.stop()
     await one.stop()
-    await witness.heard(ATTIC, "+bob", "-bob (server stopped)")
+    await witness.heard(ATTIC, "+bob", "-bob (going down)")
     await witness.until(lambda witness: len(witness.of(LOBBY)) == 5)
     left = witness.of(LOBBY)[-1].left
     assert {member.session for member in left} == {alice, bob, carol}

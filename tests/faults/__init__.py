@@ -1,0 +1,1 @@
+"""Faults caused for real, and what users see of them, counted by clients from outside."""

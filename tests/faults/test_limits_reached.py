@@ -1,0 +1,123 @@
+"""What is too large, too much, or more than there is room for is refused in words."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.cluster.chat import Chat, history, user
+from tests.eventually import eventually_blocking
+from tests.faults.report import Fault
+from tests.processes.client import LineClient
+from tests.processes.disroom import DisroomProcess
+from tests.processes.nats import NatsServer
+from tests.processes.text_client import Clients
+
+NewNats = Callable[..., NatsServer]
+DESCRIPTORS = 200
+
+
+def test_a_message_above_what_nats_takes(
+    new_nats: NewNats, chat: Chat, clients: Clients, fault: Fault
+) -> None:
+    """Its sender is told how much would be taken; everything else goes on."""
+    nats = new_nats(extra_config="max_payload: 1024\n")
+    chat.nats_url = nats.url
+    ann = user(clients, chat.instance(), "ann", "tea")
+    ann.send_line("send <1>")
+    ann.expect("ann: <1>$")
+    with nats.connect() as raw:
+        fault.proved(f"max_payload {raw.info['max_payload']}")
+    ann.send_line("send " + "x" * 2000)
+    error = ann.expect(r"^Error: .*\(text-too-long\)$", timeout=3)
+    ann.send_line("send <2>")
+    ann.expect("ann: <2>$")
+    assert history(ann, "tea") == ["<1>", "<2>"]
+    fault.reported("message above max_payload", repr(error))
+
+
+def test_a_stream_that_is_full_and_discards_what_is_new(
+    new_nats: NewNats, chat: Chat, clients: Clients, fault: Fault
+) -> None:
+    """Its sender is told at once, and history stays readable."""
+    nats = new_nats()
+    chat.nats_url = nats.url
+    ann = user(clients, chat.instance(), "ann", "tea")
+    ann.send_line("send <1>")
+    ann.expect("ann: <1>$")
+    with nats.connect() as raw:
+        config = raw.stream_info(chat.name)["config"]
+        config |= {"discard": "new", "max_bytes": raw.stream_info(chat.name)["state"]["bytes"]}
+        raw.jetstream(f"STREAM.UPDATE.{chat.name}", config)
+        stored = raw.stream_info(chat.name)
+    fault.proved(f"{stored['state']['bytes']} of {stored['config']['max_bytes']} bytes used")
+    ann.send_line("send <2>")
+    error = ann.expect(r"^Error: .*\(not-stored\)$", timeout=3)
+    assert history(ann, "tea") == ["<1>"]
+    fault.reported("stream full, discard new", repr(error))
+
+
+@contextmanager
+def open_files(most: int) -> Iterator[None]:
+    """Processes started meanwhile may have so many files open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_file_descriptors_at_their_limit(chat: Chat, clients: Clients, fault: Fault) -> None:
+    """Who comes too late is told so; those inside are served as before, and leave room again."""
+    with open_files(DESCRIPTORS):
+        server = chat.instance()
+    ann, ben = (user(clients, server, nick, "tea") for nick in ("ann", "ben"))
+    with Clients() as group:
+        crowd = [LineClient(group, server.address) for _ in range(2 * DESCRIPTORS)]
+        refused = 0
+        for one in crowd:
+            line = one.expect("^Welcome|^Error:")
+            if line.startswith("Error:"):
+                assert line.endswith("(server-full)"), line
+                one.wait_ended()
+                refused += 1
+        fault.proved(f"{len(crowd)} connections at a limit of {DESCRIPTORS} descriptors")
+        ann.send_line("send <1>")
+        ben.expect("ann: <1>$", timeout=1)
+    late = eventually_blocking(lambda: admitted(clients, server), message="no room is left")
+    late.send_line("nick late\njoin tea\nsend <2>")
+    ben.expect("late: <2>$")
+    fault.reported("descriptors at their limit", f"{refused} of {len(crowd)} refused in words")
+    assert refused >= DESCRIPTORS
+
+
+def admitted(clients: Clients, server: DisroomProcess) -> LineClient | None:
+    """Somebody who has connected and was greeted; None: the server is full."""
+    client = LineClient(clients, server.address)
+    return client if client.expect("^Welcome|^Error:").startswith("Welcome") else None
+
+
+@pytest.mark.faults
+def test_ten_thousand_connections_at_once(chat: Chat, clients: Clients, fault: Fault) -> None:
+    """They are greeted, or told that the server is full; those inside are served meanwhile."""
+    chat.settings["DISROOM_LIMITS_CONNECTIONS"] = "5000"
+    server = chat.instance()
+    ann, ben = (user(clients, server, nick, "tea") for nick in ("ann", "ben"))
+    with Clients() as group:
+        crowd = []
+        slowest = 0.0
+        for number in range(10_000):
+            crowd.append(LineClient(group, server.address))
+            if number % 1000 == 999:
+                ann.send_line(f"send <{number}>")
+                ben.expect(f"ann: <{number}>$")
+                sent, read = ann.received[-1].at, ben.received[-1].at
+                slowest = max(slowest, abs(read - sent))
+        welcome = sum(one.expect("^Welcome|server-full", 30).startswith("Welcome") for one in crowd)
+        fault.proved(f"{len(crowd)} connections at a limit of 5000")
+    fault.reported("10,000 connections at once", f"{welcome} greeted, {10_000 - welcome} refused")
+    assert welcome == 4998
