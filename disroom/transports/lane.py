@@ -27,10 +27,11 @@ class Pace:
         self._tokens = float(burst)
         self._counted_at = reactor.seconds()
 
-    def wait(self) -> float:
-        """Take a token and return the seconds after which it may be used."""
+    def wait(self, tokens: int = 1) -> float:
+        """Take tokens and return the seconds after which they may be used."""
         now = self._reactor.seconds()
-        self._tokens = min(self._burst, self._tokens + (now - self._counted_at) * self._rate) - 1
+        left = min(self._burst, self._tokens + (now - self._counted_at) * self._rate)
+        self._tokens = left - tokens
         self._counted_at = now
         return max(0.0, -self._tokens / self._rate)
 
@@ -43,6 +44,7 @@ class Lane(Generic[Item]):
         work: Carries out one item; what it raises is logged, and the next item follows.
         crowded: Told True when too much waits, and False when all of it is done.
         pace: None for as fast as it goes.
+        room: Asked before each item: what to wait for until its answer has a place, if anything.
     """
 
     _log = Logger()
@@ -53,11 +55,13 @@ class Lane(Generic[Item]):
         work: Callable[[Item], Awaitable[None]],
         crowded: Callable[[bool], None],
         pace: Pace | None,
+        room: Callable[[], Deferred[None] | None] = lambda: None,
     ) -> None:
         self._reactor = reactor
         self._work = work
         self._tell_crowded = crowded
         self._pace = pace
+        self._room = room
         self._waiting: deque[Item] = deque()
         self._busy = False
         self._crowded = False
@@ -85,8 +89,10 @@ class Lane(Generic[Item]):
         while self._waiting:
             if self._pace and (delay := self._pace.wait()):
                 await deferLater(self._reactor, delay)
-                if not self._waiting:
-                    break
+            while room := self._room():
+                await room
+            if not self._waiting:
+                break
             try:
                 await self._work(self._waiting.popleft())
             except Exception:

@@ -28,6 +28,7 @@ from disroom.chat.interfaces import IMember
 from disroom.chat.names import Nick, RoomName
 from disroom.transports.connections import Connections
 from disroom.transports.dispatch import dispatch
+from disroom.transports.intake import Intake
 from disroom.transports.lane import Lane, Pace
 from disroom.transports.outbox import Flusher, Outbox
 from disroom.transports.patience import Patience
@@ -105,9 +106,10 @@ class LineProtocol(LineReceiver):
         self.MAX_LENGTH = settings.line_bytes
         self._telnet = Telnet(negotiate_at_once=settings.telnet)
         self._input = LineInput(self._telnet)
+        self._intake = Intake(factory.reactor, self._read_on)
         pace = Pace(factory.reactor, *settings.flood) if settings.flood else None
         self._lane: Lane[bytes | ChatError | object] = Lane(
-            factory.reactor, self._obey, self._crowded, pace
+            factory.reactor, self._obey, self._intake.crowd, pace, lambda: self._outbox.room()
         )
         self._first = True
         self._rest = b""
@@ -187,6 +189,7 @@ class LineProtocol(LineReceiver):
             super().dataReceived(rest)  # type: ignore[no-untyped-call]  # Twisted's is untyped
         if self._telnet.fault and not self._closing:
             self.close(self._telnet.fault)
+        self._intake.took_telnet(self._telnet.take_size())
 
     def _reply_to_telnet(self) -> None:
         """Answer at once and past the queue: telnet shows nothing until it is answered."""
@@ -228,11 +231,11 @@ class LineProtocol(LineReceiver):
         elif self._skipped > self.MAX_LENGTH * ENDLESS_LINES:
             self.close(LineTooLong(self.MAX_LENGTH))
 
-    def _crowded(self, crowded: bool) -> None:
-        if crowded:
-            self.pauseProducing()  # type: ignore[no-untyped-call]  # Twisted's is untyped
-        elif not self._closing:
+    def _read_on(self, on: bool) -> None:
+        if on:
             self.resumeProducing()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        else:
+            self.pauseProducing()  # type: ignore[no-untyped-call]  # Twisted's is untyped
 
     def readConnectionLost(self) -> None:
         """Carry out what was asked, then close: nc -N and pipes end their input like this."""
@@ -253,6 +256,7 @@ class LineProtocol(LineReceiver):
             self._patience.stop()
         if self._abort and self._abort.active():
             self._abort.cancel()
+        self._intake.stop()
         self._owner.connections.forget(self)
         self._outbox.stopProducing()
         if not self._closing and not (self._input_ended and not self._lane.idle):
@@ -370,6 +374,7 @@ class LineProtocol(LineReceiver):
     def _hang_up(self, *lines: str) -> None:
         """Send the last lines and close; what is not read in a while is dropped."""
         self._closing = True
+        self._intake.stop()
         if self._patience:
             self._patience.stop()
         self._lane.clear()

@@ -7,6 +7,9 @@
    is buffered, here or in the transport.
 4. While the transport is full, the queue here grows up to its bound. Beyond it the queue is dropped
    and the owner is told, once; what is written after that is dropped as well.
+5. Of what the client itself asks for there is less: its next command waits while the transport is
+   full, or while this turn's piece has more than ANSWER_BYTES. So what one turn hands to the
+   transport is bounded, however many commands it brought.
 """
 
 from __future__ import annotations
@@ -14,9 +17,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.internet.tcp import Connection
 from zope.interface import implementer
+
+ANSWER_BYTES = 65536
+"""What may be queued when a client's next command is carried out."""
 
 
 class Flusher:
@@ -61,6 +68,7 @@ class Outbox:
         self._scheduled = False
         self._full = False
         self._open = True
+        self._awaited: Deferred[None] | None = None
         self._direct = isinstance(transport, Connection) and not transport.TLS
         transport.registerProducer(self, True)
 
@@ -70,9 +78,24 @@ class Outbox:
             return
         self._pieces.append(data)
         self._size += len(data)
-        if not self._scheduled:
+        if not self._scheduled:  # written out here: it is done for each member of a room
             self._scheduled = True
             self._flusher.schedule(self)
+
+    def room(self) -> Deferred[None] | None:
+        """What to wait for until another answer has a place; None where it has one.
+
+        Fires as well when nothing is taken any more; never in the turn that it was asked for in.
+        For one waiter at a time.
+        """
+        if not self._crowded:
+            return None
+        self._awaited = Deferred()
+        return self._awaited
+
+    @property
+    def _crowded(self) -> bool:
+        return self._open and (self._full or self._size > ANSWER_BYTES)
 
     def write_first(self, data: bytes) -> None:
         """Send past the queue, between two lines or frames, unless the transport is full."""
@@ -84,12 +107,15 @@ class Outbox:
     def flush(self) -> None:
         """Hand the queue on, unless the transport is full."""
         self._scheduled = False
-        if self._full:
-            if self._size > self._most:
-                self._overflow()
-            return
-        if not self._pieces:
-            return
+        if self._full and self._size > self._most:
+            self._overflow()
+        elif not self._full and self._pieces:
+            self._hand_on()
+        if self._awaited and not self._crowded:
+            awaited, self._awaited = self._awaited, None
+            awaited.callback(None)
+
+    def _hand_on(self) -> None:
         data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces.clear()
         self._size = 0
@@ -127,7 +153,7 @@ class Outbox:
             self._transport.write(b"".join(self._pieces))
             self._pieces.clear()
             self._size = 0
-        self._open = False
+        self._shut()
         self._transport.unregisterProducer()
 
     def pauseProducing(self) -> None:
@@ -141,5 +167,12 @@ class Outbox:
 
     def stopProducing(self) -> None:
         """The connection is gone."""
-        self._open = False
         self._pieces.clear()
+        self._size = 0
+        self._shut()
+
+    def _shut(self) -> None:
+        self._open = False
+        if self._awaited and not self._scheduled:
+            self._scheduled = True
+            self._flusher.schedule(self)

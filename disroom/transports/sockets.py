@@ -6,6 +6,7 @@ import socket
 from typing import Any
 
 from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.tcp import Connection
 
 KEEPALIVE = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 """Seconds of silence, seconds between probes, probes: a vanished host is noticed after 50 s."""
@@ -13,11 +14,17 @@ KEEPALIVE = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 USER_TIMEOUT_MILLISECONDS = 50_000
 """The same for one that vanished while something was on its way to it (RFC 5482)."""
 
+READ_BYTES = 16384
+"""What is read of one client before the next has its turn: of telnet commands, which cost the most
+of all there is to send, it takes 10 ms. Beyond as much that is not sent yet, a client is slow."""
+
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
 
 
 def tune(transport: Any) -> None:
-    """Set a connection up; those that are not TCP need nothing."""
+    """Set a connection up."""
+    if isinstance(transport, Connection):
+        transport.bufferSize = READ_BYTES
     is_tcp = ITCPTransport.providedBy(transport)
     if not is_tcp:
         return

@@ -82,7 +82,7 @@ LINE_COMMANDS = frozenset(
 )
 
 
-class _State(Enum):
+class _State(IntEnum):  # of int for its hash, which is taken for each byte
     DATA = auto()
     IAC = auto()
     OPTION = auto()
@@ -160,6 +160,7 @@ class Telnet:
         self._state = _State.DATA
         self._verb = 0
         self._length = 0
+        self._size = 0
         self._binary = _Binary.UNASKED
         self._said: set[bytes] = set()
         self._replies = b""
@@ -175,6 +176,11 @@ class Telnet:
         """Return what must be sent now, ahead of anything queued, and forget it."""
         replies, self._replies = self._replies, b""
         return replies
+
+    def take_size(self) -> int:
+        """Return how many bytes of what was fed were no data, and count anew."""
+        size, self._size = self._size, 0
+        return size
 
     def feed(self, data: bytes) -> list[Token]:
         """Return the data without telnet, and the instructions at their places in it.
@@ -199,6 +205,8 @@ class Telnet:
             at += 1
             self._state, effect = _TABLE[self._state][byte]
             match effect:
+                case _Effect.DROP:
+                    pass
                 case _Effect.KEEP:
                     tokens.append(bytes([byte]))
                 case _Effect.KEEP_WITH_IAC:
@@ -218,10 +226,9 @@ class Telnet:
                     self._length = 0
                 case _Effect.COUNT:
                     self._count()
-                case _Effect.DROP:
-                    pass
         if here:
             self._replies += _HERE
+        self._size += len(data) - sum(len(t) for t in tokens if isinstance(t, bytes))
         return tokens
 
     def _count(self) -> None:

@@ -166,6 +166,27 @@ def test_what_waits_for_its_turn_can_be_dropped() -> None:
     assert works.done == ["a", "c"]
 
 
+def test_the_next_command_waits_for_a_place_for_its_answer() -> None:
+    """Commands of a client that does not read are not carried out, and go on when it does."""
+    works = Works()
+    full: list[Deferred[None]] = []
+    works.lane = Lane(
+        works.clock, works.work, works.crowded.append, None, lambda: full[0] if full else None
+    )
+    works.put("a")
+    full.append(Deferred())
+    works.put("b", "c")
+    assert works.done == ["a"]
+    full.pop().callback(None)
+    assert works.done == ["a", "b", "c"]
+    full.append(Deferred())
+    works.put("d")
+    works.lane.clear()
+    full.pop().callback(None)
+    assert works.done == ["a", "b", "c"]
+    assert works.lane.idle
+
+
 @given(
     rate=st.floats(0.5, 100),
     burst=st.integers(1, 20),

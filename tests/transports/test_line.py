@@ -26,9 +26,10 @@ from twisted.python.failure import Failure
 from disroom.chat.errors import NotStored, PresenceUnavailable, StoreUnavailable
 from disroom.chat.limits import Limits
 from disroom.transports.connections import Connections
+from disroom.transports.intake import TELNET_BYTES
 from disroom.transports.lane import CROWDED
 from disroom.transports.line import ENDLESS_LINES, LINGER_SECONDS, LineFactory, LineSettings
-from disroom.transports.outbox import Flusher
+from disroom.transports.outbox import ANSWER_BYTES, Flusher
 from disroom.wire.errors import (
     BadEncoding,
     GoingDown,
@@ -760,6 +761,87 @@ def test_a_flood_of_commands_is_slowed_down_and_none_is_lost() -> None:
     assert house.world.texts("tea") == [str(number) for number in range(1000)]
     assert not terminal.paused
     assert len(terminal.read()) == 1000
+
+
+def test_a_flood_of_help_leaves_in_pieces(house: House) -> None:
+    """However much is asked for at once, one turn hands a bounded part to the transport."""
+    terminal = house.connect()
+    sizes: list[int] = []
+    terminal.transport.write = lambda data: sizes.append(len(data))
+    terminal.type(b"help\n" * 1000)
+    terminal.raw()
+    help_bytes = sum(len(line) + 2 for line in help_lines(None))
+    assert sum(sizes) == 1000 * help_bytes
+    assert max(sizes) <= ANSWER_BYTES + help_bytes
+    assert not terminal.paused
+
+
+def test_who_does_not_read_its_answers_is_read_no_further() -> None:
+    """Its own commands never close a client; what waits for it stays small."""
+    house = House(queue_bytes=1000)
+    terminal = house.connect()
+    terminal.transport.producer.pauseProducing()
+    terminal.type(b"help\n" * (CROWDED + 10))
+    assert terminal.raw() == b""
+    assert terminal.paused
+    terminal.transport.producer.resumeProducing()
+    for _ in range(20):
+        house.turn()
+    assert terminal.raw().count(b"-- a leading") == CROWDED + 10
+    assert not terminal.paused
+
+
+def test_a_client_that_is_gone_is_waited_for_no_more(house: House) -> None:
+    """Who breaks off with answers unread leaves its rooms at once, and no timer."""
+    terminal = house.user("alice", "tea")
+    terminal.transport.producer.pauseProducing()
+    terminal.send("send x", "send y")
+    terminal.lose()
+    house.turn()
+    assert house.world.in_room("tea") == []
+    assert house.world.texts("tea") == []
+    assert not house.clock.getDelayedCalls()
+
+
+@pytest.mark.parametrize("command", [b"\xff\xf1", IAC + DO + TIMING_MARK, IAC + WILL + ECHO])
+def test_telnet_commands_without_end_are_read_slowly(house: House, command: bytes) -> None:
+    """They are answered, and then the client is read no further for as long as they were many."""
+    terminal = house.connect()
+    terminal.type(command * (TELNET_BYTES // len(command)))
+    assert not terminal.paused
+    terminal.type(command * (TELNET_BYTES // len(command)) + b"ping\n")
+    assert terminal.paused
+    told = terminal.raw()
+    assert told.endswith(b"Pong\r\n")
+    assert told.count(WILL + TIMING_MARK) in (0, 2 * (TELNET_BYTES // 3))
+    house.turn(0.9)
+    assert terminal.paused
+    house.turn(0.2)
+    assert not terminal.paused
+
+
+def test_two_reasons_to_wait_are_both_waited_for(house: House) -> None:
+    """A client that sends too much of both is read on when neither holds it back."""
+    terminal = house.user("alice", "tea")
+    house.instance.gate.hold("users")
+    terminal.type(b"users\n" + b"ping\n" * CROWDED + b"\xff\xf1" * TELNET_BYTES)
+    house.instance.gate.release()
+    assert terminal.paused
+    house.turn(2)
+    assert not terminal.paused
+
+
+@pytest.mark.parametrize("end", ["lost", "exit", "down"])
+def test_nothing_is_left_of_a_rest(end: str, house: House) -> None:
+    """Who ends while it is held back is gone as anybody else."""
+    terminal = house.connect()
+    tail = b"exit\n" if end == "exit" else b""
+    terminal.type(b"\xff\xf1" * TELNET_BYTES + tail)
+    if end == "down":
+        house.connections.close_all()
+    terminal.lose()
+    house.turn()
+    assert not house.clock.getDelayedCalls()
 
 
 def test_a_crowded_connection_is_read_on_when_all_is_done(house: House) -> None:

@@ -16,7 +16,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from disroom.transports.outbox import Flusher, Outbox
+from disroom.transports.outbox import ANSWER_BYTES, Flusher, Outbox
 from tests.contract.witness import promise
 from tests.eventually import eventually
 
@@ -204,6 +204,52 @@ def test_after_the_connection_is_gone_nothing_is_kept() -> None:
     sending.outbox.write_first(b"c")
     assert sending.turn() == []
     assert not sending.outbox._pieces
+
+
+def test_an_answer_has_room_until_a_piece_is_large() -> None:
+    """Who asks for a lot at once is answered in pieces, a turn each."""
+    sending = Sending()
+    sending.outbox.write(b"x" * ANSWER_BYTES)
+    assert sending.outbox.room() is None
+    sending.outbox.write(b"x")
+    room = sending.outbox.room()
+    assert room and not room.called
+    sending.turn()
+    assert room.called
+    assert sending.outbox.room() is None
+
+
+def test_there_is_no_room_while_the_transport_is_full() -> None:
+    """Who does not read its answers is answered no more until it does."""
+    sending = Sending()
+    sending.outbox.pauseProducing()
+    room = sending.outbox.room()
+    assert room
+    sending.outbox.write(b"event")
+    assert sending.turn() == []
+    assert not room.called
+    sending.outbox.resumeProducing()
+    assert room.called
+    assert sending.turn() == [b"event"]
+
+
+@pytest.mark.parametrize("end", ["closed", "gone", "overflowed"])
+def test_the_end_of_a_connection_ends_the_wait_for_room(end: str) -> None:
+    """Nothing waits for ever for a client that will read no more; and not while it is ending."""
+    sending = Sending()
+    sending.outbox.pauseProducing()
+    room = sending.outbox.room()
+    if end == "closed":
+        sending.outbox.close()
+    elif end == "gone":
+        sending.outbox.stopProducing()
+    else:
+        sending.outbox.write(b"x" * 101)
+    assert room and not room.called
+    sending.turn()
+    assert room.called
+    assert sending.outbox.room() is None
+    assert sending.overflows == (end == "overflowed")
 
 
 # Real sockets.

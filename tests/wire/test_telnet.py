@@ -66,6 +66,26 @@ def test_data_without_telnet_is_the_same_object() -> None:
     assert Telnet().feed(data)[0] is data
 
 
+@pytest.mark.parametrize(
+    ("data", "size"),
+    [
+        (b"say hi\r\n", 0),
+        (b"a\xff\xf1b\xff\xfd\x06", 5),
+        (b"\xff\xff", 1),
+        (b"\xffs", 0),
+        (b"\xff\xfaxy\xff\xf0z", 6),
+    ],
+)
+def test_what_is_telnet_is_counted(data: bytes, size: int) -> None:
+    """A flood of commands is noticed though it makes no line; plain text is none of it."""
+    for pieces in ([data], [data[at : at + 1] for at in range(len(data))]):
+        telnet = Telnet()
+        for piece in pieces:
+            telnet.feed(piece)
+        assert telnet.take_size() == size
+        assert telnet.take_size() == 0
+
+
 def test_nothing_is_said_to_netcat() -> None:
     """Users of nc and plink -raw never see negotiation printed among the messages."""
     telnet = Telnet()

@@ -1,0 +1,123 @@
+"""What must hold for any bytes at all; each target raises AssertionError where it does not.
+
+No target needs atheris, so that the tests replay the corpus with the same functions. The first byte
+of an input says how the rest is split: into packets of so many bytes.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+
+from disroom.chat.errors import ChatError
+from disroom.chat.text import clean
+from disroom.wire import commands
+from disroom.wire.line import error_line
+from disroom.wire.lineedit import DAMAGE, decode_line
+from disroom.wire.lineinput import LineInput
+from disroom.wire.telnet import MAX_SUBNEGOTIATION, Instruction, Telnet
+
+MOST_REPLIES = 3 * (2 * 256 + 2)
+"""Bytes of three for each answer that is given once: DO BINARY, and a WONT and a DONT an option."""
+
+_WILL_TIMING_MARK = b"\xff\xfb\x06"
+_HERE = b"[yes]\r\n"
+
+# Telnet in one expression, to compare the state machine with: what it takes out of the data, and
+# the doubled IAC. An IAC before any other byte is data. What is cut off at the end is kept back.
+_TELNET = re.compile(
+    rb"\xff\xff|\xff[\xec-\xf9]|\xff[\xfb-\xfe].|\xff\xfa(?:[^\xff]|\xff[^\xf0])*?\xff\xf0"
+    rb"|\xff(?:[\xfb-\xfe]|\xfa(?:[^\xff]|\xff[^\xf0])*\xff?)?\Z",
+    re.DOTALL,
+)
+_NEVER_SHOWN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
+_TOKEN = re.compile(r"[a-z0-9=_-]+")
+
+
+def telnet(data: bytes) -> None:
+    """Take telnet out of any bytes: the same however they are split, with bounded replies."""
+    step, stream = _split_size(data), data[1:]
+    whole, pieces = Telnet(), Telnet()
+    tokens = whole.feed(stream)
+    replies = whole.take_replies()
+    split_tokens, split_replies = [], b""
+    for packet in _packets(stream, step):
+        split_tokens += pieces.feed(packet)
+        split_replies += pieces.take_replies()
+    kept = _data(tokens)
+    assert kept == _data(split_tokens)
+    assert _instructions(tokens) == _instructions(split_tokens)
+    assert replies.replace(_HERE, b"") == split_replies.replace(_HERE, b"")
+    assert (whole.fault is None) is (pieces.fault is None)
+    once = replies.replace(_HERE, b"").replace(_WILL_TIMING_MARK, b"")
+    assert len(once) <= MOST_REPLIES
+    assert b"\xff\xfb" not in once, "WILL stops the local echo of Debian's telnet"
+    if b"\xff" not in stream:
+        assert not replies
+        assert kept == stream
+    if len(stream) < MAX_SUBNEGOTIATION:
+        assert whole.fault is None
+        assert kept == _TELNET.sub(lambda found: found[0][:1] * (found[0] == b"\xff" * 2), stream)
+
+
+def line(data: bytes) -> None:
+    """Read any bytes as lines and commands: nothing but a ChatError, and nothing unclean."""
+    step, stream = _split_size(data), data[1:]
+    whole = LineInput(Telnet()).feed(stream)
+    split = LineInput(Telnet())
+    assert whole == b"".join(split.feed(packet) for packet in _packets(stream, step))
+    assert len(whole) <= len(stream)
+    assert DAMAGE not in whole or b"\xff" in stream
+    for raw in whole.split(b"\n"):
+        for talk in (False, True):
+            _command(raw, talk)
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {"line": line, "telnet": telnet}
+"""By the names of their directories in the corpus."""
+
+
+def _command(raw: bytes, talk: bool) -> None:
+    try:
+        command = commands.parse(decode_line(raw), talk=talk)
+    except ChatError as error:
+        _shown(error_line(error))
+        return
+    for name in ("room", "nick"):
+        value = getattr(command, name, None)
+        if value is not None:
+            _shown(value.display)
+            assert _TOKEN.fullmatch(value.token), value
+            assert type(value).parse(value.display) == value
+            assert type(value).from_token(value.token) == value
+    text = getattr(command, "text", None)
+    if text is not None:
+        _shown(text)
+        assert text == clean(text).strip() != ""
+
+
+def _shown(text: str) -> None:
+    assert not _NEVER_SHOWN.search(text), ascii(text)
+
+
+def _split_size(data: bytes) -> int:
+    return max(data[0], 1) if data else 1
+
+
+def _packets(stream: bytes, size: int) -> Iterator[bytes]:
+    return (stream[at : at + size] for at in range(0, len(stream), size))
+
+
+def _data(tokens: list[bytes | Instruction]) -> bytes:
+    return b"".join(token for token in tokens if isinstance(token, bytes))
+
+
+def _instructions(tokens: list[bytes | Instruction]) -> list[tuple[int, Instruction]]:
+    """Each instruction with the number of bytes before it."""
+    found, before = [], 0
+    for token in tokens:
+        if isinstance(token, bytes):
+            before += len(token)
+        else:
+            found.append((before, token))
+    return found
