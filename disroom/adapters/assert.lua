@@ -25,8 +25,6 @@ local function place(sid, nick, away, token, name, order)
   local old_order, old_away, old = parsed(stored)
   if old_away ~= away or old ~= nick then
     redis.call('HSET', key('room', token), sid, entry(old_order, away, nick))
-  end
-  if old ~= nick then
     table.insert(change_of(token).renamed, { sid, old, nick, away })
   end
 end

@@ -1,5 +1,5 @@
 -- Sets a session's away text, or takes it back. ARGV: 5 session, 6 '1' if away, 7 text.
--- The mark in the rooms' lists follows, without a new version: nobody came, left or was renamed.
+-- Where the mark in the rooms' lists changes by it, that is announced as a renaming to the same nick.
 local sid, away, text = ARGV[5], ARGV[6] == '1', ARGV[7]
 local refused = refusal(false)
 if refused then
@@ -14,7 +14,10 @@ else
   redis.call('HDEL', key('session', sid), 'away')
 end
 for _, room in ipairs(redis.call('SMEMBERS', key('in', sid))) do
-  local order, _, nick = parsed(redis.call('HGET', key('room', room), sid))
-  redis.call('HSET', key('room', room), sid, entry(order, away, nick))
+  local order, before, nick = parsed(redis.call('HGET', key('room', room), sid))
+  if before ~= away then
+    redis.call('HSET', key('room', room), sid, entry(order, away, nick))
+    changed(room, next_version(room), {}, {}, { { sid, nick, nick, away } }, '')
+  end
 end
 return answer('ok')

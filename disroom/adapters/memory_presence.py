@@ -209,7 +209,12 @@ class MemoryPresence:
 
     async def set_away(self, session: str, text: str | None) -> None:
         """Leave an away text, or take it back with None."""
-        self._held(session).away = text
+        held, before = self._held(session), self._store.member(session)
+        held.away = text
+        after = self._store.member(session)
+        if after != before:
+            for name in tuple(held.rooms):
+                self._store.change(self._store.rooms[name], renamed=((before, after),))
 
     async def join(self, session: str, room: RoomName, known: int) -> Roster:
         """Enter a room; idempotent."""

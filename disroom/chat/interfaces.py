@@ -66,7 +66,7 @@ class Change:
             was missed. Equal or less: known already. Anything greater: something was missed, and
             only a `Roster` tells what. Versions never fall, not even when the store lost
             everything or when the room was empty for a while.
-        renamed: Pairs of the member as it was and as it is.
+        renamed: Pairs of the member as it was and as it is: of another nick, or away or back.
     """
 
     room: RoomName
@@ -244,7 +244,7 @@ class IPresence(Interface):
         """
 
     def set_away(session: str, text: str | None) -> Awaitable[None]:
-        """Leave an away text, or take it back with None."""
+        """Leave an away text, or take it back with None; its rooms hear if the mark changes."""
 
     def join(session: str, room: RoomName, known: int) -> Awaitable[Roster]:
         """Enter a room; idempotent. Exactly one round trip.

@@ -33,6 +33,16 @@ class _Page(Resource):
         return f"{text}\n".encode()
 
 
+class _QuietSite(Site):
+    """A site that does not log every request: health checks come every few seconds."""
+
+    noisy = False
+    displayTracebacks = False
+
+    def log(self, request: Any) -> None:
+        """Log nothing."""
+
+
 class Admin:
     """``/livez`` answers 200 while the reactor turns; ``/readyz`` 200 while all it needs is there.
 
@@ -62,9 +72,7 @@ class Admin:
         root = Resource()
         root.putChild(b"livez", _Page(lambda: (200, "ok")))
         root.putChild(b"readyz", _Page(self._readiness))
-        site = Site(root)
-        site.noisy = False
-        site.displayTracebacks = False
+        site = _QuietSite(root)  # type: ignore[no-untyped-call]  # Twisted's is untyped
         self._port = await listen(Listener(self._name, self._endpoint, site))
         self._log.info("Admin on {address}", address=shown(self._port.getHost()))
 

@@ -169,9 +169,9 @@ async def test_what_went_unanswered_is_undone(
     ]
     outcomes = [defer.Deferred.fromCoroutine(outcome(work)) for work in failing]
     assert await defer.gatherResults(outcomes) == ["presence-unavailable"] * len(failing)
-    await two.witness.heard(ATTIC, "+alice", "alice>carol")
+    await two.witness.heard(ATTIC, "+alice", "alice>carol", "carol>carol")
     proxy.drop_nothing()
-    await two.witness.heard(ATTIC, "+alice", "alice>carol", "-carol")
+    await two.witness.heard(ATTIC, "+alice", "alice>carol", "carol>carol", "-carol")
     await two.witness.heard(LOBBY, "+alice", "-alice", "+alice")
     roster = await two.presence.users(LOBBY)
     assert [(str(m.nick), m.away) for m in roster.members or ()] == [("alice", False)]

@@ -65,7 +65,7 @@ async def test_an_empty_store_is_filled_again(
     await one.presence.rename(alice, CAROL)
     await one.presence.set_away(alice, "lunch")
     await one.claimed(ALICE, LOBBY)
-    story = ["+alice", "+bob", "alice>carol", "+alice"]
+    story = ["+alice", "+bob", "alice>carol", "carol>carol", "+alice"]
     before = await one.presence.users(LOBBY)
     for instance in (one, two):
         await instance.witness.heard(LOBBY, *story)

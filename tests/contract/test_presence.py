@@ -372,8 +372,12 @@ async def test_who_is_away_is_marked_everywhere(chat: Chat) -> None:
     found = await two.locate(CAROL)
     assert found and found.away is None
     assert await names(two, LOBBY) == ["carol"]
-    await witness.heard(LOBBY, "+alice", "alice>carol")
-    assert (await one.users(LOBBY)).version == version + 1
+    told = ["+alice", "alice>alice", "alice>carol", "carol>carol"]
+    await witness.heard(LOBBY, *told)
+    assert [new.away for change in witness.of(LOBBY) for _, new in change.renamed] == [
+        *(True, True, False)
+    ]
+    assert (await one.users(LOBBY)).version == version + 3
 
 
 @promise
