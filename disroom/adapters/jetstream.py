@@ -124,7 +124,7 @@ class JetStreamRoomLog:
         self._lookout.stored(token, stored.seq)
         return stored.seq
 
-    async def set_topic(self, room: RoomName, draft: Draft) -> None:
+    async def set_topic(self, room: RoomName, draft: Draft) -> int:
         """Store the message and make its text the topic; see `IRoomLog`."""
         seq = await self.append(room, draft)
         name = self._settings.name
@@ -135,6 +135,7 @@ class JetStreamRoomLog:
             created = moment(state.created)
             record = TopicRecord(draft.text, draft.nick.display, at, seq, created)
             await self._topics.write(room.token, record, draft.id)
+        return seq
 
     async def purge(self, room: RoomName, upto: int) -> None:
         """Remove a room's messages up to a seq; see `IRoomLog`."""

@@ -191,10 +191,11 @@ class MemoryRoomLog:
         topics = {room: self._stream.topic(room) for room in rooms}
         return {room: topic for room, topic in topics.items() if topic is not None}
 
-    async def set_topic(self, room: RoomName, draft: Draft) -> None:
+    async def set_topic(self, room: RoomName, draft: Draft) -> int:
         """Store the message and make its text the topic; see `IRoomLog`."""
         seq = await self._stream.append(room, draft)
         self._stream.set_topic(room, seq, draft)
+        return seq
 
     async def stored_rooms(self) -> tuple[RoomName, ...]:
         """The rooms that have messages; see `IRoomLog`."""

@@ -100,6 +100,15 @@ class Renamed:
 
 
 @dataclass(frozen=True, slots=True)
+class MarkedAway:
+    """A member of a room is away from now on, or back."""
+
+    room: RoomName
+    at: float
+    member: Member
+
+
+@dataclass(frozen=True, slots=True)
 class PrivateMessage:
     """A text from one session to another, not stored.
 
@@ -133,9 +142,14 @@ class PrivateSent:
 
 @dataclass(frozen=True, slots=True)
 class Delayed:
-    """A message of this user has been waiting for the log for a second; it is still being tried."""
+    """A message of this user has been waiting for the log for a second; it is still being tried.
+
+    Attributes:
+        id: The message's.
+    """
 
     room: RoomName
+    id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,5 +166,5 @@ class StoredAfterAll:
     message: Message
 
 
-RoomEvent: TypeAlias = Message | Gap | Joined | Left | Renamed
+RoomEvent: TypeAlias = Message | Gap | Joined | Left | Renamed | MarkedAway
 Event: TypeAlias = RoomEvent | PrivateReceived | PrivateSent | Delayed | Failed | StoredAfterAll

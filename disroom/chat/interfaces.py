@@ -160,10 +160,11 @@ class IRoomLog(Interface):
             StoreUnavailable: The store does not answer.
         """
 
-    def set_topic(room: RoomName, draft: Draft) -> Awaitable[None]:
-        """Append the draft (of kind ``topic``) and make its text the room's topic, durably.
+    def set_topic(room: RoomName, draft: Draft) -> Awaitable[int]:
+        """Append the draft (of kind ``topic``), make its text the room's topic, return its seq.
 
-        Two at once: the one with the greater seq stays. An empty text takes the topic away.
+        Durable when it returns. Two at once: the one with the greater seq stays. An empty text
+        takes the topic away.
 
         Raises:
             NotStored: As `append`.

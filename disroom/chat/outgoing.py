@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from disroom.chat.errors import ChatError, NotStored
 from disroom.chat.events import Delayed, Draft, Failed
@@ -25,13 +26,18 @@ FAILED_SECONDS = 600.0
 """How long a message reported as not stored is remembered, in case it turns up."""
 
 
+Receipt: TypeAlias = Callable[[int | ChatError], None]
+"""Takes the seq of a message once it is stored, or why it was not; does not raise."""
+
+
 @dataclass(slots=True)
 class _Unsent:
     draft: Draft
     room: RoomName
     queued: float
+    receipt: Receipt | None
     told: bool = False
-    stored: bool = False
+    seq: int = 0
 
 
 class Outgoing:
@@ -68,14 +74,21 @@ class Outgoing:
         self._failed: dict[str, float] = {}
         self._unseen: dict[str, float] = {}
 
-    async def post(self, room: RoomName, draft: Draft) -> None:
-        """Queue a message; returns once it is queued. After `close` it is dropped."""
+    async def post(self, room: RoomName, draft: Draft, receipt: Receipt | None = None) -> None:
+        """Queue a message; returns once it is queued. After `close` it is dropped.
+
+        Args:
+            room: Where it goes.
+            draft: The message; one with the id of a message that is stored is not stored again.
+            receipt: Told what became of it, in place of a `Failed`; not after `close`.
+        """
         while len(self._queue) >= self._most:
             self._space = self._space or self._runtime.signal()
             await self._space.wait()
         if self._closed:
             return
-        self._queue.append(_Unsent(draft, room, self._runtime.monotonic()))
+        self._failed.pop(draft.id, None)  # it is being tried again
+        self._queue.append(_Unsent(draft, room, self._runtime.monotonic(), receipt))
         if not self._storing:
             self._storing = True
             self._runtime.spawn(self._store_all(), "storing a user's messages")
@@ -94,10 +107,10 @@ class Outgoing:
             self._queue.pop()
         self._tell_if_empty()
 
-    def turned_up(self, id_: str) -> bool:
+    def turned_up(self, id_: str, seq: int) -> bool:
         """Take note that a message is in the log; True once if it was reported as not stored."""
         if self._queue and self._queue[0].draft.id == id_:
-            self._queue[0].stored = True
+            self._queue[0].seq = seq
         elif self._unseen.pop(id_, None) is not None:
             self._tell_if_empty()
         return bool(self._failed) and self._failed.pop(id_, None) is not None
@@ -107,10 +120,10 @@ class Outgoing:
         if self._unseen:
             self._unseen = {id_: until for id_, until in self._unseen.items() if until > now}
             self._tell_if_empty()
-        first = next((unsent for unsent in self._queue if not unsent.stored), None)
+        first = next((unsent for unsent in self._queue if not unsent.seq), None)
         if first and not first.told and not self._closed and now - first.queued >= DELAYED_SECONDS:
             first.told = True
-            self._tell(Delayed(first.room))
+            self._tell(Delayed(first.room, first.draft.id))
 
     async def _store_all(self) -> None:
         failing = False
@@ -120,14 +133,17 @@ class Outgoing:
                 waited = self._runtime.monotonic() - unsent.queued
                 if failing and waited > self._give_up:
                     raise NotStored
-                await self._store(unsent)
+                seq = await self._store(unsent)
                 failing = False
-                if not unsent.stored and not self._closed:
+                if not unsent.seq and not self._closed:
                     self._unseen[unsent.draft.id] = self._runtime.monotonic() + SHOWN_SECONDS
+                self._acknowledge(unsent, seq)
             except ChatError as error:
                 failing = True
-                if not (unsent.stored and isinstance(error, NotStored)):
-                    self._fail(unsent.draft.id, error)
+                if unsent.seq and isinstance(error, NotStored):
+                    self._acknowledge(unsent, unsent.seq)
+                else:
+                    self._fail(unsent, error)
             self._queue.popleft()
             # Whoever waits goes on at once, and may wait again: for the next signal, not this one.
             space, self._space = self._space, None
@@ -141,15 +157,22 @@ class Outgoing:
             empty, self._empty = self._empty, None
             empty.fire()
 
-    async def _store(self, unsent: _Unsent) -> None:
+    async def _store(self, unsent: _Unsent) -> int:
         if unsent.draft.kind == "topic":
-            await self._log.set_topic(unsent.room, unsent.draft)
-        else:
-            await self._log.append(unsent.room, unsent.draft)
+            return await self._log.set_topic(unsent.room, unsent.draft)
+        return await self._log.append(unsent.room, unsent.draft)
 
-    def _fail(self, id_: str, error: ChatError) -> None:
+    def _acknowledge(self, unsent: _Unsent, seq: int) -> None:
+        if unsent.receipt and not self._closed:
+            unsent.receipt(seq)
+
+    def _fail(self, unsent: _Unsent, error: ChatError) -> None:
         now = self._runtime.monotonic()
         self._failed = {other: until for other, until in self._failed.items() if until > now}
-        self._failed[id_] = now + FAILED_SECONDS
-        if not self._closed:
+        self._failed[unsent.draft.id] = now + FAILED_SECONDS
+        if self._closed:
+            return
+        if unsent.receipt:
+            unsent.receipt(error)
+        else:
             self._tell(Failed(error))

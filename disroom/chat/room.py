@@ -21,7 +21,16 @@ from typing import Protocol
 
 from zope.interface import implementer
 
-from disroom.chat.events import Gap, Joined, Left, Member, Message, Renamed, RoomEvent
+from disroom.chat.events import (
+    Gap,
+    Joined,
+    Left,
+    MarkedAway,
+    Member,
+    Message,
+    Renamed,
+    RoomEvent,
+)
 from disroom.chat.interfaces import Change, IRoomFollower, IRuntime, Page, Roster, Topic
 from disroom.chat.names import RoomName
 
@@ -166,6 +175,8 @@ class Room:
             old, self.members[new.session] = self.members.get(new.session, new), new
             if old.nick.display != new.nick.display:
                 self._tell(Renamed(self.name, at, new.session, old.nick, new.nick))
+            if old.away != new.away:
+                self._tell(MarkedAway(self.name, at, new))
 
     def _leave(self, sessions: Collection[str], at: float, reason: str) -> None:
         gone = [session for session in sessions if session in self.members]

@@ -36,7 +36,7 @@ from disroom.chat.events import (
 )
 from disroom.chat.interfaces import IMember, Roster, Topic
 from disroom.chat.names import Nick, RoomName
-from disroom.chat.outgoing import Outgoing
+from disroom.chat.outgoing import Outgoing, Receipt
 from disroom.chat.replies import (
     AwaySet,
     Departed,
@@ -234,9 +234,9 @@ class Session:
             tuple(ListedRoom(s.name, s.members, topics.get(s.name)) for s in summaries), total
         )
 
-    async def topic(self) -> TopicIs:
-        """Tell the current room's topic."""
-        room = self._room(None)
+    async def topic(self, name: RoomName | None = None) -> TopicIs:
+        """Tell the topic of the current room or of one that the user is in."""
+        room = self._room(name)
         return TopicIs(room.name, (await self._topics([room.name])).get(room.name))
 
     async def _topics(self, names: list[RoomName]) -> dict[RoomName, Topic]:
@@ -249,9 +249,17 @@ class Session:
                 topics[name] = seen
         return topics
 
-    async def history(self, count: int | None, before: int | None) -> History:
-        """Read the last ``count`` messages of the current room, or those before a seq."""
-        room = self._room(None)
+    async def history(
+        self, count: int | None, before: int | None, name: RoomName | None = None
+    ) -> History:
+        """Read the last ``count`` messages of a room, or those before a seq.
+
+        Args:
+            count: None for as many as are usual.
+            before: None for the last ones.
+            name: One that the user is in; None for the current one.
+        """
+        room = self._room(name)
         limits = self._hub.limits
         count = min(limits.history if count is None else count, limits.history_most)
         page = await self._hub.log.history(room.name, count, before)
@@ -259,26 +267,57 @@ class Session:
 
     # Verbs that send.
 
-    async def say(self, text: str, name: RoomName | None = None) -> None:
+    async def say(
+        self,
+        text: str,
+        name: RoomName | None = None,
+        *,
+        key: str = "",
+        receipt: Receipt | None = None,
+    ) -> str:
         """Say something in the current room or in one that the user is in.
 
-        Returns as soon as the message is queued; the message itself comes back from the log as the
-        receipt, or a `Failed` event says that it did not get there.
+        Returns as soon as the message is queued; the message itself comes back from the log, or a
+        `Failed` event says that it did not get there.
+
+        Args:
+            text: What to say.
+            name: Where; None for the current room.
+            key: The client's own id of the message, unique in the session: what is said again
+                under the same key, soon, is not stored again. Empty for none.
+            receipt: Told the seq, or in place of `Failed` what went wrong.
+
+        Returns:
+            The message's id.
 
         Raises:
             NoNick, NoRoom, NotInRoom, EmptyText, TextTooLong: Nothing was queued.
         """
         if name is not None and self.nick and name not in self._rooms:
             raise NotInRoom(name.display, TEXT_OR_ROOM)
-        await self._post("said", text, self._room(name), self._hub.limits.text_bytes)
+        return await self._post("said", text, self._hub.limits.text_bytes, name, key, receipt)
 
-    async def act(self, text: str) -> None:
-        """Describe an action in the current room; otherwise as `say`."""
-        await self._post("did", text, self._room(None), self._hub.limits.text_bytes)
+    async def act(
+        self,
+        text: str,
+        name: RoomName | None = None,
+        *,
+        key: str = "",
+        receipt: Receipt | None = None,
+    ) -> str:
+        """Describe an action; otherwise as `say`."""
+        return await self._post("did", text, self._hub.limits.text_bytes, name, key, receipt)
 
-    async def set_topic(self, text: str) -> None:
-        """Set the current room's topic; otherwise as `say`."""
-        await self._post("topic", text, self._room(None), self._hub.limits.topic_bytes)
+    async def set_topic(
+        self,
+        text: str,
+        name: RoomName | None = None,
+        *,
+        key: str = "",
+        receipt: Receipt | None = None,
+    ) -> str:
+        """Set a room's topic; otherwise as `say`."""
+        return await self._post("topic", text, self._hub.limits.topic_bytes, name, key, receipt)
 
     async def whisper(self, nick: Nick, text: str) -> PrivateSent:
         """Send somebody a private message.
@@ -304,12 +343,19 @@ class Session:
         return PrivateSent(message)
 
     async def _post(
-        self, kind: Literal["said", "did", "topic"], text: str, room: Room, most: int
-    ) -> None:
-        draft = Draft(
-            self._hub.runtime.fresh_id(), kind, self._named(), self.id, self._text(text, most)
-        )
-        await self._outgoing.post(room.name, draft)
+        self,
+        kind: Literal["said", "did", "topic"],
+        text: str,
+        most: int,
+        name: RoomName | None,
+        key: str,
+        receipt: Receipt | None,
+    ) -> str:
+        room = self._room(name)
+        id_ = f"{self.id}-{key}" if key else self._hub.runtime.fresh_id()
+        draft = Draft(id_, kind, self._named(), self.id, self._text(text, most))
+        await self._outgoing.post(room.name, draft, receipt)
+        return id_
 
     async def sent(self) -> None:
         """Return when all that the user has sent has come back or has failed."""
@@ -321,7 +367,7 @@ class Session:
         """Take an event of one of the user's rooms."""
         if isinstance(event, Message):
             if event.session == self.id:
-                if self._outgoing.turned_up(event.id):
+                if self._outgoing.turned_up(event.id, event.seq):
                     self._member.deliver(StoredAfterAll(event))
             elif self._ignored and event.nick in self._ignored and event.kind != "topic":
                 return

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from disroom.chat.events import PrivateSent
+from disroom.chat.outgoing import Receipt
 from disroom.chat.replies import Reply
 from disroom.chat.session import Session
 from disroom.wire import commands
@@ -22,17 +23,20 @@ _VERBS: dict[type[Any], Callable[[Session, Any], Awaitable[Answer]]] = {
     commands.SetNick: lambda s, c: s.name(c.nick),
     commands.Join: lambda s, c: s.join(c.room),
     commands.Leave: lambda s, c: s.leave(c.room),
-    commands.Say: lambda s, c: s.say(c.text, c.room),
-    commands.Act: lambda s, c: s.act(c.text),
     commands.Whisper: lambda s, c: s.whisper(c.nick, c.text),
     commands.ListUsers: lambda s, c: s.users(c.room),
     commands.ListRooms: lambda s, _: s.list_rooms(),
-    commands.GetTopic: lambda s, _: s.topic(),
-    commands.SetTopic: lambda s, c: s.set_topic(c.text),
-    commands.GetHistory: lambda s, c: s.history(c.count, c.before),
+    commands.GetTopic: lambda s, c: s.topic(c.room),
+    commands.GetHistory: lambda s, c: s.history(c.count, c.before, c.room),
     commands.SetAway: lambda s, c: s.away(c.text),
     commands.Ignore: _ignore,
     commands.WhoIs: lambda s, c: s.whois(c.nick),
+}
+
+_POSTS: dict[type[Any], Callable[..., Awaitable[str]]] = {
+    commands.Say: Session.say,
+    commands.Act: Session.act,
+    commands.SetTopic: Session.set_topic,
 }
 
 
@@ -44,4 +48,19 @@ async def dispatch(session: Session, command: commands.Command) -> Answer:
     Raises:
         ChatError: As the session's verb says.
     """
+    if isinstance(command, commands.Post):
+        await post(session, command)
+        return None
     return await _VERBS[type(command)](session, command)
+
+
+async def post(
+    session: Session, command: commands.Post, key: str = "", receipt: Receipt | None = None
+) -> str:
+    """Queue a message, as `Session.say` has it, and return its id.
+
+    Raises:
+        ChatError: As the session's verb says.
+    """
+    verb = _POSTS[type(command)]
+    return await verb(session, command.text, command.room, key=key, receipt=receipt)

@@ -347,7 +347,9 @@ class LineProtocol(LineReceiver):
 
     def deliver(self, event: Event) -> None:
         """Send an event."""
-        self._outbox.write(self._owner.format.event(event))
+        line = self._owner.format.event(event)
+        if line:
+            self._outbox.write(line)
 
     def close(self, error: ChatError | None) -> None:
         """Say goodbye, with the reason if there is one, and close."""

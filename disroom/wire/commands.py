@@ -47,9 +47,10 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Describe an action in the current room."""
+    """Describe an action in a room, None for the current one."""
 
     text: str
+    room: RoomName | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,27 +75,32 @@ class ListRooms:
 
 @dataclass(frozen=True, slots=True)
 class GetTopic:
-    """Tell the current room's topic."""
+    """Tell a room's topic, None for the current one."""
+
+    room: RoomName | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SetTopic:
-    """Set the current room's topic."""
+    """Set a room's topic, None for the current one."""
 
     text: str
+    room: RoomName | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class GetHistory:
-    """Read the current room's last messages, or those before a seq.
+    """Read a room's last messages, or those before a seq.
 
     Attributes:
         count: None for as many as are usual.
         before: None for the last ones.
+        room: None for the current one.
     """
 
     count: int | None
     before: int | None
+    room: RoomName | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +153,8 @@ class ShowMotd:
 class Exit:
     """End the session once what was sent is stored."""
 
+
+Post: TypeAlias = Say | Act | SetTopic
 
 Command: TypeAlias = (
     SetNick

@@ -18,6 +18,7 @@ from disroom.chat.events import (
     Gap,
     Joined,
     Left,
+    MarkedAway,
     Member,
     Message,
     PrivateReceived,
@@ -96,6 +97,7 @@ class LineFormat:
             Joined: lambda e: self._moved(e, "-->", "joined"),
             Left: lambda e: self._moved(e, "<--", "left", e.reason),
             Renamed: self._renamed,
+            MarkedAway: lambda _: (),  # the list of users shows it
             PrivateReceived: self._private_received,
             PrivateSent: self._private_sent,
             Delayed: lambda _: ("-- your message is delayed; still trying",),

@@ -6,10 +6,10 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from disroom.adapters.memory_log import MemoryStream
-from disroom.chat.errors import NotStored, StoreUnavailable, TextTooLong
+from disroom.chat.errors import ChatError, NotStored, StoreUnavailable, TextTooLong
 from disroom.chat.events import Delayed, Draft, Failed
 from disroom.chat.names import Nick, RoomName
-from disroom.chat.outgoing import DELAYED_SECONDS, FAILED_SECONDS, SHOWN_SECONDS, Outgoing
+from disroom.chat.outgoing import DELAYED_SECONDS, FAILED_SECONDS, SHOWN_SECONDS, Outgoing, Receipt
 from tests.chat.stepped import SteppedRuntime
 from tests.chat.world import Gate, GatedLog, outcome, run
 
@@ -34,13 +34,20 @@ class Sender:
         )
         self.sent = 0
 
-    def send(self, count: int = 1, *, room: RoomName = TEA, topic: bool = False) -> Deferred[None]:
+    def send(
+        self,
+        count: int = 1,
+        *,
+        room: RoomName = TEA,
+        topic: bool = False,
+        receipt: Receipt | None = None,
+    ) -> Deferred[None]:
         """Send messages, called m1, m2...; the last one's post is returned."""
         for _ in range(count):
             self.sent += 1
             name = f"m{self.sent}"
             draft = Draft(name, "topic" if topic else "said", Nick.parse("bob"), "s", name)
-            posted = run(self.out.post(room, draft))
+            posted = run(self.out.post(room, draft, receipt))
         return posted
 
     def stored(self, room: RoomName = TEA) -> list[str]:
@@ -50,7 +57,7 @@ class Sender:
     def see(self) -> None:
         """Let what the log has come back."""
         for id_ in (*self.stored(TEA), *self.stored(POT)):
-            self.out.turned_up(id_)
+            self.out.turned_up(id_, 1)
 
     def wait(self, seconds: float) -> None:
         """Let time go by."""
@@ -151,9 +158,9 @@ def test_waiting_for_what_was_sent_ends_when_it_has_come_back(sender: Sender) ->
     """``exit`` says goodbye after the last message was shown, a second later if it never is."""
     sender.send(2)
     waits = run(sender.out.emptied())
-    sender.out.turned_up("m1")
+    sender.out.turned_up("m1", 1)
     assert not waits.called
-    sender.out.turned_up("m2")
+    sender.out.turned_up("m2", 1)
     assert waits.called
     sender.send()
     waits = run(sender.out.emptied())
@@ -206,19 +213,19 @@ def test_a_delay_is_told_once_for_each_message_that_is_held_up(sender: Sender) -
     assert not sender.told
     sender.wait(DELAYED_SECONDS / 2)
     sender.wait(10)
-    assert sender.told == [Delayed(TEA)]
+    assert sender.told == [Delayed(TEA, "m1")]
     sender.gate.release()
     sender.wait(10)
-    assert sender.told == [Delayed(TEA)]
+    assert sender.told == [Delayed(TEA, "m1")]
 
 
 def test_a_message_that_turns_up_after_all_is_known(sender: Sender) -> None:
     """Who was told of a failure learns, once, when the message is in the room after all."""
     sender.gate.fail("append answer", NotStored())
     sender.send()
-    assert sender.out.turned_up("m1")
-    assert not sender.out.turned_up("m1")
-    assert not sender.out.turned_up("m2")
+    assert sender.out.turned_up("m1", 1)
+    assert not sender.out.turned_up("m1", 1)
+    assert not sender.out.turned_up("m2", 1)
 
 
 def test_failures_are_not_remembered_for_ever(sender: Sender) -> None:
@@ -229,7 +236,7 @@ def test_failures_are_not_remembered_for_ever(sender: Sender) -> None:
     sender.send()
     sender.wait(2)
     sender.send()
-    assert [sender.out.turned_up(name) for name in ("m1", "m2", "m3")] == [False, True, True]
+    assert [sender.out.turned_up(name, 1) for name in ("m1", "m2", "m3")] == [False, True, True]
 
 
 def test_who_has_seen_a_message_is_not_told_that_it_failed(sender: Sender) -> None:
@@ -237,11 +244,11 @@ def test_who_has_seen_a_message_is_not_told_that_it_failed(sender: Sender) -> No
     sender.gate.hold("append answer")
     sender.gate.fail("append answer", NotStored())
     sender.send()
-    assert not sender.out.turned_up("m1")
+    assert not sender.out.turned_up("m1", 1)
     sender.wait(5)
     sender.gate.release()
     assert not sender.told
-    assert not sender.out.turned_up("m1")
+    assert not sender.out.turned_up("m1", 1)
 
 
 def test_a_topic_that_was_seen_but_not_kept_is_told_of(sender: Sender) -> None:
@@ -249,7 +256,7 @@ def test_a_topic_that_was_seen_but_not_kept_is_told_of(sender: Sender) -> None:
     sender.gate.hold("set_topic answer")
     sender.gate.fail("set_topic answer", StoreUnavailable())
     sender.send(topic=True)
-    sender.out.turned_up("m1")
+    sender.out.turned_up("m1", 1)
     sender.gate.release()
     assert [type(event) for event in sender.told] == [Failed]
 
@@ -287,3 +294,49 @@ def test_a_long_paste_is_stored_whole_while_the_log_is_slow(sender: Sender) -> N
     sender.see()
     outcome(sender.out.emptied())
     assert sender.stored() == [f"m{number}" for number in range(20)]
+
+
+def test_a_receipt_tells_the_seq_or_the_error_in_place_of_an_event(sender: Sender) -> None:
+    """A program that asked for a receipt learns what became of each message, once."""
+    receipts: list[int | ChatError] = []
+    refused = TextTooLong(10)
+    sender.gate.fail("append", refused)
+    sender.send(2, receipt=receipts.append)
+    assert receipts == [refused, 1]
+    assert not sender.told
+
+
+def test_a_receipt_comes_for_a_message_that_was_seen_though_its_acknowledgement_was_lost(
+    sender: Sender,
+) -> None:
+    """What the user sees in the room is not reported as not stored."""
+    receipts: list[int | ChatError] = []
+    sender.gate.hold("append answer")
+    sender.gate.fail("append answer", NotStored())
+    sender.send(receipt=receipts.append)
+    sender.out.turned_up("m1", 7)
+    sender.gate.release()
+    assert receipts == [7]
+
+
+def test_no_receipt_comes_after_the_end(sender: Sender) -> None:
+    """The connection that would take it is gone."""
+    receipts: list[int | ChatError] = []
+    sender.gate.hold("append")
+    sender.send(2, receipt=receipts.append)
+    sender.out.close()
+    sender.gate.release()
+    assert sender.stored() == ["m1"]
+    assert not receipts
+
+
+def test_a_message_that_is_tried_again_under_its_id_is_no_longer_one_that_failed(
+    sender: Sender,
+) -> None:
+    """It does not turn up after all: it was sent again."""
+    sender.gate.fail("append", NotStored())
+    sender.send()
+    sender.sent -= 1
+    sender.send()
+    assert sender.stored() == ["m1"]
+    assert not sender.out.turned_up("m1", 1)

@@ -17,7 +17,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from disroom.chat.events import Gap, Joined, Left, Member, Message, Renamed, RoomEvent
+from disroom.chat.events import Gap, Joined, Left, MarkedAway, Member, Message, Renamed, RoomEvent
 from disroom.chat.interfaces import Change, Roster, Topic
 from disroom.chat.names import Nick, RoomName
 from disroom.chat.room import FRESH_SECONDS, JUST_LEFT_SECONDS, Room
@@ -218,12 +218,14 @@ def test_a_change_of_capitals_is_shown() -> None:
     assert str(tea.room.members["bob"].nick) == "Bob"
 
 
-def test_being_away_is_taken_note_of_in_silence() -> None:
-    """A change that only says that somebody is away disturbs nobody."""
+def test_who_is_away_or_back_is_marked_once() -> None:
+    """A client can keep its list of members true without asking for it again."""
     tea = Tearoom()
     tea.change(11, renamed=((person("bob"), person("bob", away=True)),))
-    assert not tea.ann.take()
-    assert tea.room.members["bob"].away
+    tea.change(12, renamed=((person("bob", away=True), person("bob", away=True)),))
+    (event,) = tea.ann.take()
+    assert isinstance(event, MarkedAway)
+    assert event.member == tea.room.members["bob"] == person("bob", away=True)
 
 
 def test_a_user_list_is_in_the_order_of_joining() -> None:

@@ -392,6 +392,29 @@ def test_a_message_comes_back_as_the_receipt(world: World) -> None:
     assert (topic.text, str(topic.nick)) == ("green", "ann")
 
 
+def test_every_verb_can_name_its_room(world: World) -> None:
+    """A program talks in several rooms at once, whichever is the current one."""
+    ann = world.one.user("ann", "tea", "pot")
+    outcome(ann.session.act("waves", TEA))
+    outcome(ann.session.set_topic("green", TEA))
+    assert ann.story() == ["#tea * ann waves", "#tea topic ann: green"]
+    assert outcome(ann.session.topic()).topic is None
+    assert outcome(ann.session.topic(TEA)).topic is not None
+    page = outcome(ann.session.history(None, None, TEA)).page
+    assert [message.text for message in page.messages] == ["waves", "green"]
+
+
+def test_what_is_said_again_under_the_same_key_is_stored_once(world: World) -> None:
+    """A client that does not know whether it was heard says it again without harm."""
+    ann, bob = world.one.user("ann", "tea"), world.one.user("bob", "tea")
+    receipts: list[int | ChatError] = []
+    for _ in range(2):
+        outcome(ann.session.say("hi", TEA, key="1", receipt=receipts.append))
+    outcome(bob.session.say("hi", TEA, key="1", receipt=receipts.append))
+    assert world.texts("tea") == ["hi", "hi"]
+    assert receipts[0] == receipts[1] != receipts[2]
+
+
 def test_a_text_goes_to_a_room_of_the_users_or_nowhere(world: World) -> None:
     """``send #room`` where the user is not in that room points to ``say``, and sends nothing."""
     ann = world.one.user("ann", "tea")

@@ -137,9 +137,9 @@ class GatedLog(MemoryRoomLog):
         """Append."""
         return await self._gate.around("append", super().append(room, draft))
 
-    async def set_topic(self, room: RoomName, draft: Draft) -> None:
+    async def set_topic(self, room: RoomName, draft: Draft) -> int:
         """Set a topic."""
-        await self._gate.around("set_topic", super().set_topic(room, draft))
+        return await self._gate.around("set_topic", super().set_topic(room, draft))
 
     async def follow(self, room: RoomName, follower: IRoomFollower, recent: int) -> None:
         """Follow; the answer may come after the follower is live."""

@@ -18,6 +18,7 @@ from disroom.chat.events import (
     Gap,
     Joined,
     Left,
+    MarkedAway,
     Member,
     Message,
     PrivateMessage,
@@ -108,7 +109,7 @@ EVENTS: list[tuple[Event, str]] = [
         "[15:04:13] (private) rob: psst",
     ),
     (PrivateSent(private("yes?")), "[15:04:14] (private) -> rob: yes?"),
-    (Delayed(GENERAL), "-- your message is delayed; still trying"),
+    (Delayed(GENERAL, "id"), "-- your message is delayed; still trying"),
     (
         StoredAfterAll(said("x")),
         "-- what was reported as not stored is in #general after all:",
@@ -481,3 +482,8 @@ def test_every_reply_of_several_lines_ends_with_a_remark(reply: Reply) -> None:
     assert not any(
         line.startswith(("-- ", "Error: ")) for line in lines[:-1] if "out of" not in line
     )
+
+
+def test_a_mark_of_being_away_is_no_line() -> None:
+    """At a terminal the list of users shows it, and nobody is disturbed meanwhile."""
+    assert LineFormat().event(MarkedAway(GENERAL, DAY, Member("bob", BOB, True))) == b""
