@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 
 from zope.interface import implementer
 
-from disroom.chat.errors import NickTaken, PresenceUnavailable
+from disroom.chat.errors import NickTaken, NoSession, PresenceUnavailable
 from disroom.chat.events import Member
 from disroom.chat.interfaces import (
     Change,
     IPresence,
     IPresenceWatcher,
+    Resumed,
     RoomSummary,
     Roster,
     Whereabouts,
@@ -24,11 +25,19 @@ from disroom.chat.names import Nick, RoomName
 
 @dataclass(slots=True)
 class _Session:
+    """Held by an instance or, once that has gone, by none; `ends` is set while it is suspended."""
+
     nick: Nick
-    holder: MemoryPresence
+    holder: MemoryPresence | None
     since: float
+    key: str
+    previous_key: str = ""
+    ends: float | None = None
     away: str | None = None
     rooms: list[RoomName] = field(default_factory=list)
+
+    def opens(self, presented: str) -> bool:
+        return bool(presented) and presented in (self.key, self.previous_key)
 
 
 @dataclass(slots=True)
@@ -44,10 +53,18 @@ class MemoryPresenceStore:
     Args:
         now: The time, Unix seconds.
         keeps_empty: Whether `IPresence.emptied` lists rooms.
+        grace: How long a session that can be resumed outlives its instance, in seconds.
     """
 
-    def __init__(self, *, now: Callable[[], float] = time.time, keeps_empty: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        now: Callable[[], float] = time.time,
+        keeps_empty: bool = True,
+        grace: float = 30.0,
+    ) -> None:
         self.now = now
+        self.grace = grace
         self.instances: list[MemoryPresence] = []
         self.sessions: dict[str, _Session] = {}
         self.holders: dict[Nick, str] = {}
@@ -72,7 +89,7 @@ class MemoryPresenceStore:
     def member(self, session: str) -> Member:
         """A session as it is in a room."""
         held = self.sessions[session]
-        return Member(session, held.nick, held.away is not None)
+        return Member(session, held.nick, held.away is not None or held.ends is not None)
 
     def room(self, name: RoomName) -> _Room:
         """A room, made if nobody is in it."""
@@ -92,6 +109,39 @@ class MemoryPresenceStore:
             del self.holders[self.sessions.pop(session).nick]
         for name, gone in left.items():
             self.change(self.rooms[name], left=tuple(gone), reason=reason)
+
+    def mark(self, session: str, **changed: float | str | None) -> None:
+        """Change what a session is shown by; its rooms hear if that makes a difference."""
+        held, before = self.sessions[session], self.member(session)
+        for name, value in changed.items():
+            setattr(held, name, value)
+        after = self.member(session)
+        if after != before:
+            for room in tuple(held.rooms):
+                self.change(self.rooms[room], renamed=((before, after),))
+
+    def abandon(self, sessions: Iterable[str], reason: str) -> None:
+        """End sessions whose instance has gone, except those that can be resumed."""
+        ending = []
+        for session in sessions:
+            held = self.sessions[session]
+            if held.key:
+                held.holder = None
+                ends = self.now() + self.grace
+                self.mark(session, ends=ends if held.ends is None else min(held.ends, ends))
+            else:
+                ending.append(session)
+        self.dismiss(ending, reason)
+
+    def tick(self) -> None:
+        """End the sessions that nobody holds and whose grace is over; done at each call as well."""
+        now = self.now()
+        over = [
+            session
+            for session, held in self.sessions.items()
+            if held.holder is None and held.ends is not None and held.ends <= now
+        ]
+        self.dismiss(over, "connection lost")
 
     def change(
         self,
@@ -149,6 +199,7 @@ class MemoryPresence:
         self._store = store
         self._instance_name = instance_name
         self._owed: dict[str, str] = {}
+        self._paused: dict[str, float] = {}
 
     def watch(self, watcher: IPresenceWatcher) -> None:
         """Say whom to tell of changes. Once, before anything else."""
@@ -159,13 +210,13 @@ class MemoryPresence:
         self._store.instances.append(self)
 
     async def stop(self) -> None:
-        """Release every session. Idempotent."""
+        """Release every session that cannot be resumed. Idempotent."""
         self.end("going down")
 
     def end(self, reason: str) -> None:
-        """Release every session at once, for this reason, as when the instance has died."""
+        """Give up every session at once, for this reason, as when the instance has died."""
         held = [s for s, session in self._store.sessions.items() if session.holder is self]
-        self._store.dismiss(held, reason)
+        self._store.abandon(held, reason)
         if self in self._store.instances:
             self._store.instances.remove(self)
 
@@ -174,6 +225,11 @@ class MemoryPresence:
         owed, self._owed = self._owed, {}
         for session, reason in owed.items():
             self._dismiss(session, reason)
+        paused, self._paused = self._paused, {}
+        for session, ends in paused.items():
+            held = self._store.sessions.get(session)
+            if held is not None and held.holder is self:
+                self._store.mark(session, ends=ends)
         if self.watcher is not None:
             self.watcher.uncertain()
 
@@ -182,16 +238,59 @@ class MemoryPresence:
 
     # Verbs about sessions.
 
-    async def claim(self, session: str, nick: Nick) -> None:
+    async def claim(self, session: str, nick: Nick, key: str = "") -> None:
         """Take a nick for a new session, atomically across instances."""
         self._reach()
         if session in self._store.sessions:
             await self.rename(session, nick)
+            if key:
+                await self.arm(session, key)
             return
         if nick in self._store.holders:
             raise NickTaken(nick.display)
         self._store.holders[nick] = session
-        self._store.sessions[session] = _Session(nick, self, self._store.now())
+        self._store.sessions[session] = _Session(nick, self, self._store.now(), key)
+
+    async def arm(self, session: str, key: str) -> None:
+        """Make a session that has a nick resumable by this key, and by none from before."""
+        held = self._held(session)
+        held.key, held.previous_key = key, ""
+
+    async def suspend(self, session: str, grace: float) -> None:
+        """Keep a session whose connection is lost; its rooms see it away."""
+        ends = self._store.now() + grace
+        if not self._store.reachable:
+            self._paused[session] = ends
+        self._held(session)
+        self._store.mark(session, ends=ends)
+
+    async def resume(self, session: str, presented: str, key: str) -> Resumed:
+        """Take a session over to this instance, from whichever holds it or from none."""
+        self._reach()
+        held = self._store.sessions.get(session)
+        if held is None or not held.opens(presented):
+            raise NoSession
+        if held.ends is not None and held.ends <= self._store.now():
+            self._store.dismiss([session], "connection lost")
+            raise NoSession
+        if presented == held.key:
+            held.previous_key = presented
+        former, held.key, held.holder = held.holder, key, self
+        self._paused.pop(session, None)
+        self._store.mark(session, ends=None)
+        if former is not None and former is not self:
+            former.lose(session)
+        return Resumed(held.nick, held.since, held.away, tuple(held.rooms))
+
+    def lose(self, session: str) -> None:
+        """Take note that a session has moved to another instance."""
+        self._paused.pop(session, None)
+        if self.watcher is not None:
+            self.watcher.moved(session)
+
+    async def settle(self, session: str) -> None:
+        """Forget the key before the current one."""
+        self._held(session).previous_key = ""
 
     async def rename(self, session: str, nick: Nick) -> None:
         """Exchange the session's nick for another, in all its rooms at once."""
@@ -209,12 +308,8 @@ class MemoryPresence:
 
     async def set_away(self, session: str, text: str | None) -> None:
         """Leave an away text, or take it back with None."""
-        held, before = self._held(session), self._store.member(session)
-        held.away = text
-        after = self._store.member(session)
-        if after != before:
-            for name in tuple(held.rooms):
-                self._store.change(self._store.rooms[name], renamed=((before, after),))
+        self._held(session)
+        self._store.mark(session, away=text)
 
     async def join(self, session: str, room: RoomName, known: int) -> Roster:
         """Enter a room; idempotent."""
@@ -280,8 +375,8 @@ class MemoryPresence:
         return Whereabouts(
             nick=held.nick,
             session=session,
-            instance=held.holder.incarnation,
-            instance_name=held.holder._instance_name,
+            instance=held.holder.incarnation if held.holder else "",
+            instance_name=held.holder._instance_name if held.holder else "",
             since=held.since,
             away=held.away,
             rooms=tuple(sorted(held.rooms, key=str)),
@@ -315,6 +410,7 @@ class MemoryPresence:
     def _reach(self) -> None:
         if not self._store.reachable or self not in self._store.instances:
             raise PresenceUnavailable
+        self._store.tick()
 
     def _held(self, session: str) -> _Session:
         self._reach()

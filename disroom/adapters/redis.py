@@ -29,7 +29,14 @@ from disroom.adapters.redis_scripts import (
 )
 from disroom.adapters.redis_settings import RedisSettings
 from disroom.chat.errors import NickTaken, PresenceUnavailable
-from disroom.chat.interfaces import IPresence, IPresenceWatcher, RoomSummary, Roster, Whereabouts
+from disroom.chat.interfaces import (
+    IPresence,
+    IPresenceWatcher,
+    Resumed,
+    RoomSummary,
+    Roster,
+    Whereabouts,
+)
 from disroom.chat.names import Nick, RoomName
 
 _decode_join = msgspec.msgpack.Decoder(JoinReply).decode
@@ -139,7 +146,7 @@ class RedisPresence:
 
     # Verbs about sessions.
 
-    async def claim(self, session: str, nick: Nick) -> None:
+    async def claim(self, session: str, nick: Nick, key: str = "") -> None:
         """Take a nick for a new session, atomically across instances."""
         held = self._holdings.sessions.get(session)
         if held is not None:
@@ -153,6 +160,22 @@ class RedisPresence:
             raise
         self._holdings.owed.pop(session, None)
         self._holdings.sessions[session] = Held(nick, _decode_since(body))
+
+    async def arm(self, session: str, key: str) -> None:
+        """Make a session that has a nick resumable by this key, and by none from before."""
+        raise PresenceUnavailable
+
+    async def suspend(self, session: str, grace: float) -> None:
+        """Keep a session whose connection is lost; its rooms see it away."""
+        raise PresenceUnavailable
+
+    async def resume(self, session: str, presented: str, key: str) -> Resumed:
+        """Take a session over to this instance, from whichever holds it or from none."""
+        raise PresenceUnavailable
+
+    async def settle(self, session: str) -> None:
+        """Forget the key before the current one."""
+        raise PresenceUnavailable
 
     async def rename(self, session: str, nick: Nick) -> None:
         """Exchange the session's nick for another, in all its rooms at once."""

@@ -59,6 +59,17 @@ class NickLost(ChatError):
         )
 
 
+class NoSession(ChatError):
+    """There is no such session to resume, or the token is not its own."""
+
+    code = "no-session"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "that session has ended or the token is wrong; choose a name and join again"
+        )
+
+
 class NoNick(ChatError):
     """The verb needs a name and the user has none yet."""
 

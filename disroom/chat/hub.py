@@ -163,6 +163,12 @@ class Hub:
         if holder and holder.nick:
             holder.evict(NickLost(holder.nick.display))
 
+    def moved(self, session: str) -> None:
+        """Part with a session that its client has resumed on another instance."""
+        holder = self.sessions.get(session)
+        if holder:
+            holder.part()
+
     async def _compare(self) -> None:
         held = {name: f for name, f in self._followed.items() if f.room.version}
         try:

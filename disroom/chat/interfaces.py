@@ -79,6 +79,22 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Resumed:
+    """A session that was taken over, as it was left.
+
+    Attributes:
+        since: When the session took its first nick, Unix seconds.
+        away: The away text, None when the user is not away.
+        rooms: Those that it is in, in the order of its joining.
+    """
+
+    nick: Nick
+    since: float
+    away: str | None
+    rooms: tuple[RoomName, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RoomSummary:
     """A room with people in it."""
 
@@ -91,7 +107,8 @@ class Whereabouts:
     """Where a nick's session is held.
 
     Attributes:
-        instance: The incarnation that holds the session, as `ICourier.send` takes it.
+        instance: The incarnation that holds the session, as `ICourier.send` takes it; empty where
+            the instance is gone and the session waits to be resumed.
         instance_name: The instance's name, for people.
         since: When the session took its first nick, Unix seconds.
         away: The away text, None when the user is not away.
@@ -205,6 +222,9 @@ class IPresenceWatcher(Interface):
     def lost(session: str) -> None:
         """A session of this instance no longer holds its nick: another was given it meanwhile."""
 
+    def moved(session: str) -> None:
+        """A session of this instance has been resumed on another: nothing is to be released."""
+
 
 class IPresence(Interface):
     """Who is in which room under which nick, on all instances.
@@ -212,7 +232,15 @@ class IPresence(Interface):
     An implementation vouches for the sessions that its own instance has claimed for as long as the
     instance lives: it renews the lease, and asserts them again when the store lost them. Every
     method that changes or reads raises `PresenceUnavailable` within a second when the store cannot
-    be reached; while the store settles, `claim`, `rename` and `join` wait for it, with a bound.
+    be reached; while the store settles, `claim`, `rename`, `resume` and `join` wait for it, with a
+    bound.
+
+    A session with a *key*, the SHA-256 in hexadecimal of a secret that its client was told, can be
+    resumed, on any instance and also while another holds it. It outlives its connection
+    (`suspend`) and its instance: when that stops or dies the session is held by none, is shown as
+    away, and is kept until its grace is over, which begins then unless it had begun before. If it
+    was not resumed by then it has left, with the reason ``connection lost``. A store that lost
+    everything has lost the sessions that no instance held.
     """
 
     lapsed = Attribute(
@@ -230,8 +258,13 @@ class IPresence(Interface):
     def watch(watcher: IPresenceWatcher) -> None:
         """Say whom to tell of changes. Once, before anything else."""
 
-    def claim(session: str, nick: Nick) -> Awaitable[None]:
+    def claim(session: str, nick: Nick, key: str = "") -> Awaitable[None]:
         """Take a nick for a new session, atomically across instances.
+
+        Args:
+            session: Its id.
+            nick: To take.
+            key: Makes it resumable; empty: it is not.
 
         Raises:
             NickTaken: Another session holds it.
@@ -243,6 +276,40 @@ class IPresence(Interface):
         Raises:
             NickTaken: Another session holds the new one; the old one is kept.
         """
+
+    def arm(session: str, key: str) -> Awaitable[None]:
+        """Make a session that has a nick resumable by this key, and by none from before."""
+
+    def suspend(session: str, grace: float) -> Awaitable[None]:
+        """Keep a session whose connection is lost; its rooms see it away. Idempotent.
+
+        It remains this instance's, to be released when the grace is over unless it was resumed.
+        While the store cannot be reached this raises `PresenceUnavailable`, and is made good when
+        the store is back.
+
+        Args:
+            session: It has a nick.
+            grace: For how many seconds it can be resumed, from now.
+        """
+
+    def resume(session: str, presented: str, key: str) -> Awaitable[Resumed]:
+        """Take a session over to this instance, from whichever holds it or from none.
+
+        Whoever held it hears `IPresenceWatcher.moved`. The rooms hear if the away mark changes. The
+        key before the current one is good as well until `settle`, since the answer that told of the
+        current one may have been lost.
+
+        Args:
+            session: Its id.
+            presented: The key to the secret that was shown.
+            key: The new one.
+
+        Raises:
+            NoSession: It has ended, its grace is over, or that is not its key.
+        """
+
+    def settle(session: str) -> Awaitable[None]:
+        """Forget the key before the current one; idempotent."""
 
     def set_away(session: str, text: str | None) -> Awaitable[None]:
         """Leave an away text, or take it back with None; its rooms hear if the mark changes."""

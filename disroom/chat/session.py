@@ -418,6 +418,11 @@ class Session:
         self.close(error.code.replace("-", " "))
         self._member.close(error)
 
+    def part(self) -> None:
+        """End what is here of a session that goes on at another instance."""
+        self._end()
+        self._member.close(None)
+
     async def _release(self, reason: str) -> None:
         if self._hub.stopping:
             return

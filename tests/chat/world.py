@@ -31,6 +31,7 @@ from disroom.chat.interfaces import (
     IPresenceWatcher,
     IRoomFollower,
     Page,
+    Resumed,
     Roster,
     Topic,
     Whereabouts,
@@ -177,9 +178,25 @@ class GatedPresence(MemoryPresence):
         super().__init__(store, instance_name=name, fresh_id=fresh_id)
         self._gate = gate
 
-    async def claim(self, session: str, nick: Nick) -> None:
+    async def claim(self, session: str, nick: Nick, key: str = "") -> None:
         """Take a nick."""
-        await self._gate.around("claim", super().claim(session, nick))
+        await self._gate.around("claim", super().claim(session, nick, key))
+
+    async def arm(self, session: str, key: str) -> None:
+        """Make a session resumable."""
+        await self._gate.around("arm", super().arm(session, key))
+
+    async def suspend(self, session: str, grace: float) -> None:
+        """Keep a session without a connection."""
+        await self._gate.around("suspend", super().suspend(session, grace))
+
+    async def resume(self, session: str, presented: str, key: str) -> Resumed:
+        """Take a session over."""
+        return await self._gate.around("resume", super().resume(session, presented, key))
+
+    async def settle(self, session: str) -> None:
+        """Forget a key."""
+        await self._gate.around("settle", super().settle(session))
 
     async def rename(self, session: str, nick: Nick) -> None:
         """Exchange a nick."""
@@ -250,6 +267,10 @@ class LateNews:
     def lost(self, session: str) -> None:
         """Pass it on."""
         self._watcher.lost(session)
+
+    def moved(self, session: str) -> None:
+        """Pass it on."""
+        self._watcher.moved(session)
 
 
 @implementer(IMember)
@@ -412,6 +433,7 @@ class World:
         until = self.runtime.time + seconds
         while self.runtime.time < until:
             self.runtime.time = min(until, self.runtime.time + step)
+            self.store.tick()
             for instance in self.instances:
                 instance.hub.tick()
 

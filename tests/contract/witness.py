@@ -24,12 +24,14 @@ class Witness:
         changes: All changes, in the order in which they came.
         uncertainties: How often it was told to compare.
         lost_sessions: The sessions that lost their nick.
+        moved_sessions: The sessions that were resumed elsewhere.
     """
 
     def __init__(self) -> None:
         self.changes: list[Change] = []
         self.uncertainties = 0
         self.lost_sessions: list[str] = []
+        self.moved_sessions: list[str] = []
 
     def changed(self, change: Change) -> None:
         """Record a change."""
@@ -42,6 +44,10 @@ class Witness:
     def lost(self, session: str) -> None:
         """Record a session."""
         self.lost_sessions.append(session)
+
+    def moved(self, session: str) -> None:
+        """Record a session."""
+        self.moved_sessions.append(session)
 
     def of(self, room: RoomName) -> list[Change]:
         """The changes of one room."""
