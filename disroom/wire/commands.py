@@ -5,8 +5,8 @@ A command is a frozen value, so that every codec hands the same ones to a sessio
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from disroom.chat.errors import BadRoom, EmptyText, NotInRoom
@@ -14,6 +14,23 @@ from disroom.chat.names import Nick, RoomName
 from disroom.chat.session import TEXT_OR_ROOM
 from disroom.chat.text import clean
 from disroom.wire.errors import UnknownCommand, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Begin, or go on where a session was dropped; for programs, no verb of the text protocol.
+
+    Attributes:
+        nick: To take at once.
+        token: Of the session to go on with, from the last answer to a hello.
+        log: The identity of the message log, as it was told then.
+        seqs: The last seq that was seen of each room.
+    """
+
+    nick: Nick | None = None
+    token: str | None = None
+    log: str | None = None
+    seqs: Mapping[RoomName, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +174,8 @@ class Exit:
 Post: TypeAlias = Say | Act | SetTopic
 
 Command: TypeAlias = (
-    SetNick
+    Hello
+    | SetNick
     | Join
     | Leave
     | Say

@@ -16,6 +16,15 @@ class UnknownCommand(ChatError):
         )
 
 
+class UnknownOp(ChatError):
+    """The ``op`` of a request is none."""
+
+    code = UnknownCommand.code
+
+    def __init__(self, op: str) -> None:
+        super().__init__(f"there is no op {op!r}")
+
+
 class Usage(ChatError):
     """What follows a verb does not fit its syntax."""
 
@@ -75,6 +84,33 @@ class EndlessSubnegotiation(ChatError):
 
     def __init__(self) -> None:
         super().__init__("a telnet subnegotiation did not end; connect again")
+
+
+class BadRequest(ChatError):
+    """A request lacks a field, or a field is not what it must be; the message names it."""
+
+    code = "bad-request"
+
+
+class BadFrame(ChatError):
+    """A frame or message holds no request: not MessagePack or JSON, or no map.
+
+    The connection is closed, since nobody knows what was meant by it or by what follows.
+    """
+
+    code = "bad-frame"
+
+    def __init__(self) -> None:
+        super().__init__("that is no request: a map was expected, with op and id")
+
+
+class FrameTooLong(ChatError):
+    """A frame or message has more bytes than are read; the connection is closed."""
+
+    code = "frame-too-long"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"a request has at most {most} bytes; connect again")
 
 
 class SlowClient(ChatError):
