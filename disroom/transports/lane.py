@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -14,7 +14,10 @@ from twisted.logger import Logger
 Item = TypeVar("Item")
 
 CROWDED = 256
-"""Items that wait before the client is read no further."""
+"""Items that wait before no more are taken from the client."""
+
+LEAVING_SECONDS = 5.0
+"""How long a command of a client that leaves may wait for a place for its answer."""
 
 
 class Pace:
@@ -35,9 +38,19 @@ class Pace:
         self._counted_at = now
         return max(0.0, -self._tokens / self._rate)
 
+    @property
+    def overdrawn(self) -> bool:
+        """Whether a whole burst is owed, as when tokens were used without waiting for them."""
+        return self._tokens < -self._burst
+
 
 class Lane(Generic[Item]):
     """A queue of one client's requests.
+
+    An item that is put as the last, such as ``exit``, and those before it wait for no pace. They
+    take their tokens all the same: whoever goes on after all is slowed down the more, and hurries
+    nothing before that is made up for. So in any stretch of time the pace is exceeded by two bursts
+    and CROWDED items at most.
 
     Args:
         reactor: Waits where the pace asks for it.
@@ -45,6 +58,8 @@ class Lane(Generic[Item]):
         crowded: Told True when too much waits, and False when all of it is done.
         pace: None for as fast as it goes.
         room: Asked before each item: what to wait for until its answer has a place, if anything.
+            It is told whether the item hurries; where it then takes LEAVING_SECONDS, it is asked no
+            more.
     """
 
     _log = Logger()
@@ -55,7 +70,7 @@ class Lane(Generic[Item]):
         work: Callable[[Item], Awaitable[None]],
         crowded: Callable[[bool], None],
         pace: Pace | None,
-        room: Callable[[], Deferred[None] | None] = lambda: None,
+        room: Callable[[bool], Deferred[None] | None] = lambda hurried: None,
     ) -> None:
         self._reactor = reactor
         self._work = work
@@ -63,6 +78,8 @@ class Lane(Generic[Item]):
         self._pace = pace
         self._room = room
         self._waiting: deque[Item] = deque()
+        self._hurried = 0  # of those that wait, the first so many
+        self._held: Deferred[Any] | None = None
         self._busy = False
         self._crowded = False
 
@@ -71,12 +88,22 @@ class Lane(Generic[Item]):
         """Whether nothing is under way or waiting."""
         return not self._busy
 
-    def put(self, item: Item) -> None:
-        """Have an item carried out after all those before it; at once where there are none."""
+    def put(self, item: Item, *, last: bool = False) -> None:
+        """Have an item carried out after all those before it; at once where there are none.
+
+        Args:
+            item: What is asked.
+            last: The client means to go with it, so that it and those before it hurry.
+        """
         self._waiting.append(item)
+        hurry = last and not (self._pace and self._pace.overdrawn)
+        if hurry:
+            self._hurried = len(self._waiting)
         if not self._busy:
             self._busy = True
             Deferred.fromCoroutine(self._work_off())
+        elif hurry and self._held:
+            self._held.cancel()
         elif len(self._waiting) >= CROWDED and not self._crowded:
             self._crowded = True
             self._tell_crowded(True)
@@ -84,15 +111,18 @@ class Lane(Generic[Item]):
     def clear(self) -> None:
         """Drop what waits; what is under way goes on."""
         self._waiting.clear()
+        self._hurried = 0
 
     async def _work_off(self) -> None:
+        asks = True
         while self._waiting:
-            if self._pace and (delay := self._pace.wait()):
-                await deferLater(self._reactor, delay)
-            while room := self._room():
-                await room
+            if self._pace and (delay := self._pace.wait()) and not self._hurried:
+                await self._hold(deferLater(self._reactor, delay))
+            while asks and (room := self._room(self._hurried > 0)):
+                asks = await self._hold(room)
             if not self._waiting:
                 break
+            self._hurried = max(0, self._hurried - 1)
             try:
                 await self._work(self._waiting.popleft())
             except Exception:
@@ -101,3 +131,18 @@ class Lane(Generic[Item]):
         if self._crowded:
             self._crowded = False
             self._tell_crowded(False)
+
+    async def _hold(self, until: Deferred[Any]) -> bool:
+        """Wait until then, or until it is time to hurry; whether that did not take too long."""
+        if self._hurried:
+            until.addTimeout(LEAVING_SECONDS, self._reactor)
+        self._held = until
+        try:
+            await until
+        except CancelledError:
+            pass
+        except TimeoutError:
+            return False
+        finally:
+            self._held = None
+        return True

@@ -55,6 +55,9 @@ ENDLESS_LINES = 16
 LINGER_SECONDS = 5.0
 """How long a closed connection may take to read what it was sent."""
 
+LINGER_BYTES = 65536
+"""For as many that still wait in the queue it is given a second more."""
+
 _HTTP_REFUSAL = (
     b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\n\r\n"
     b"This is a chat server, not a web server: connect with telnet or nc.\n"
@@ -62,6 +65,9 @@ _HTTP_REFUSAL = (
 
 _LONG_REQUEST = re.compile(rb"[A-Z]+ /")
 """How a browser begins; whoever made it come here chose an address of any length."""
+
+_EXIT = re.compile(rb"[ \t]*/?(?:exit|quit)[ \t]*", re.IGNORECASE)
+"""Of which lines it is known before their turn that they may be the client's last."""
 
 _HALF_CLOSED = object()
 """In the lane: the client will send nothing more."""
@@ -109,7 +115,11 @@ class LineProtocol(LineReceiver):
         self._intake = Intake(factory.reactor, self._read_on)
         pace = Pace(factory.reactor, *settings.flood) if settings.flood else None
         self._lane: Lane[bytes | ChatError | object] = Lane(
-            factory.reactor, self._obey, self._intake.crowd, pace, lambda: self._outbox.room()
+            factory.reactor,
+            self._obey,
+            self._intake.crowd,
+            pace,
+            lambda leaving: self._outbox.room(leaving),
         )
         self._first = True
         self._rest = b""
@@ -206,7 +216,7 @@ class LineProtocol(LineReceiver):
             if line.rpartition(b" ")[2].startswith(b"HTTP/1."):
                 self._refuse_http()
                 return
-        self._lane.put(line)
+        self._lane.put(line, last=_EXIT.fullmatch(line) is not None)
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """Drop a line that is too long, up to its end."""
@@ -245,7 +255,7 @@ class LineProtocol(LineReceiver):
         if self._buffer and self.line_mode:
             last, self._buffer = self._buffer, b""
             self.lineReceived(last)
-        self._lane.put(_HALF_CLOSED)
+        self._lane.put(_HALF_CLOSED, last=True)
 
     def writeConnectionLost(self) -> None:
         """Never asked for; the whole connection follows."""
@@ -383,9 +393,10 @@ class LineProtocol(LineReceiver):
         if self._lost:
             return
         self._say(*lines)
+        linger = LINGER_SECONDS + self._outbox.waiting / LINGER_BYTES
         self._outbox.close()
         self.transport.loseConnection()
-        self._abort = self._owner.reactor.callLater(LINGER_SECONDS, self.transport.abortConnection)
+        self._abort = self._owner.reactor.callLater(linger, self.transport.abortConnection)
 
 
 _OWN: dict[type[Any], Callable[[LineProtocol, Any], Awaitable[None]]] = {

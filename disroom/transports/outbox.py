@@ -9,7 +9,8 @@
    and the owner is told, once; what is written after that is dropped as well.
 5. Of what the client itself asks for there is less: its next command waits while the transport is
    full, or while this turn's piece has more than ANSWER_BYTES. So what one turn hands to the
-   transport is bounded, however many commands it brought.
+   transport is bounded, however many commands it brought. Of a client that leaves it waits only
+   while the queue here is half full: it must be gone soon, and yet may read all it asked for.
 """
 
 from __future__ import annotations
@@ -82,13 +83,18 @@ class Outbox:
             self._scheduled = True
             self._flusher.schedule(self)
 
-    def room(self) -> Deferred[None] | None:
+    @property
+    def waiting(self) -> int:
+        """Bytes in the queue."""
+        return self._size
+
+    def room(self, leaving: bool = False) -> Deferred[None] | None:
         """What to wait for until another answer has a place; None where it has one.
 
         Fires as well when nothing is taken any more; never in the turn that it was asked for in.
-        For one waiter at a time.
+        For one waiter at a time, which may cancel it and ask anew.
         """
-        if not self._crowded:
+        if not (self._open and self._size > self._most // 2 if leaving else self._crowded):
             return None
         self._awaited = Deferred()
         return self._awaited

@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
-from disroom.transports.lane import CROWDED, Lane, Pace
+from disroom.transports.lane import CROWDED, LEAVING_SECONDS, Lane, Pace
 
 
 class Works:
@@ -171,7 +171,7 @@ def test_the_next_command_waits_for_a_place_for_its_answer() -> None:
     works = Works()
     full: list[Deferred[None]] = []
     works.lane = Lane(
-        works.clock, works.work, works.crowded.append, None, lambda: full[0] if full else None
+        works.clock, works.work, works.crowded.append, None, lambda _: full[0] if full else None
     )
     works.put("a")
     full.append(Deferred())
@@ -185,6 +185,79 @@ def test_the_next_command_waits_for_a_place_for_its_answer() -> None:
     full.pop().callback(None)
     assert works.done == ["a", "b", "c"]
     assert works.lane.idle
+
+
+def test_who_leaves_is_not_held_back() -> None:
+    """The last command waits for no pace, and those before it are still carried out, in order."""
+    works = Works(pace=(1.0, 2))
+    works.put(*range(50))
+    assert works.done == [0, 1]
+    works.lane.put("exit", last=True)
+    assert works.done == [*range(50), "exit"]
+    assert not works.clock.getDelayedCalls()
+    assert works.lane.idle
+
+
+def test_who_leaves_while_something_is_under_way_is_not_held_back_after_it() -> None:
+    """What takes its time is waited for, and nothing else."""
+    works = Works(pace=(1.0, 1))
+    works.slow = {"slow"}
+    works.put("slow", "a", "b")
+    works.lane.put("exit", last=True)
+    assert works.done == []
+    works.finish("slow")
+    assert works.done == ["slow", "a", "b", "exit"]
+
+
+def test_what_follows_the_last_is_held_back() -> None:
+    """Who goes on after all pays for what was hurried."""
+    works = Works(pace=(1.0, 2))
+    works.put(*range(10))
+    works.lane.put("exit", last=True)
+    works.put("more")
+    assert works.done == [*range(10), "exit"]
+    works.clock.advance(9)
+    assert "more" not in works.done
+    works.clock.advance(1.1)
+    assert works.done[-1] == "more"
+
+
+def test_pretending_to_leave_gains_a_bounded_number() -> None:
+    """Who says it with each command is as slow as anybody else, but for one run."""
+    works = Works(pace=(10.0, 5))
+    for _ in range(1000):
+        works.put("x")
+        works.lane.put("exit", last=True)
+        works.clock.advance(0.01)
+    assert len(works.done) <= 10.0 * 10 + 2 * 5 + CROWDED
+    assert len(works.done) > 100
+
+
+def test_who_leaves_waits_for_answers_only_where_they_have_no_place() -> None:
+    """The owner says whether there is one; who does not read is waited for once, and not long."""
+    works = Works()
+    leaving: list[bool] = []
+    waits: list[Deferred[None]] = []
+
+    def room(hurried: bool) -> Deferred[None] | None:
+        leaving.append(hurried)
+        if hurried and "c" not in works.done:
+            return None
+        waits.append(Deferred())
+        return waits[-1]
+
+    works.lane = Lane(works.clock, works.work, works.crowded.append, None, room)
+    works.put("a", "b", "c", "d", "e")
+    assert works.done == []
+    works.lane.put("exit", last=True)
+    assert leaving[:2] == [False, True]
+    assert works.done == ["a", "b", "c"]
+    works.clock.advance(LEAVING_SECONDS - 0.1)
+    assert works.done == ["a", "b", "c"]
+    works.clock.advance(0.2)
+    assert works.done == ["a", "b", "c", "d", "e", "exit"]
+    assert len(waits) == 2
+    assert not works.clock.getDelayedCalls()
 
 
 @given(

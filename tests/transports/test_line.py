@@ -28,7 +28,13 @@ from disroom.chat.limits import Limits
 from disroom.transports.connections import Connections
 from disroom.transports.intake import TELNET_BYTES
 from disroom.transports.lane import CROWDED
-from disroom.transports.line import ENDLESS_LINES, LINGER_SECONDS, LineFactory, LineSettings
+from disroom.transports.line import (
+    ENDLESS_LINES,
+    LINGER_BYTES,
+    LINGER_SECONDS,
+    LineFactory,
+    LineSettings,
+)
 from disroom.transports.outbox import ANSWER_BYTES, Flusher
 from disroom.wire.errors import (
     BadEncoding,
@@ -622,6 +628,55 @@ def test_a_crowd_that_ends_with_exit_ends_cleanly(house: House) -> None:
     assert not logged
 
 
+@pytest.mark.parametrize("last", ["exit", "/QUIT ", "half-close"])
+def test_leaving_waits_for_no_pace(last: str) -> None:
+    """However many commands were sent before, who means to go is gone when they are done."""
+    house = House(flood=(1.0, 2))
+    terminal = house.user("alice")
+    terminal.send(*["ping"] * 50)
+    assert terminal.read().count("Pong") < 3
+    if last == "half-close":
+        terminal.half_close()
+    else:
+        terminal.send(last)
+    lines = terminal.read()
+    assert lines.count("Pong") >= 48
+    assert lines[-1] == "Goodbye!"
+    assert terminal.closed
+    assert not house.instance.hub.sessions
+
+
+def test_saying_exit_is_not_leaving() -> None:
+    """While talking, the word is a text; it ends nothing, and what it hurried is made up for."""
+    house = House(flood=(1.0, 4))
+    terminal = house.user("alice", "tea")
+    terminal.send("talk on", "one", "two", "three", "exit", "four")
+    assert house.world.texts("tea") == ["one", "two", "three", "exit"]
+    assert not terminal.closed
+    house.turn(2)
+    assert house.world.texts("tea")[4:] == []
+    house.turn(2)
+    assert house.world.texts("tea")[4:] == ["four"]
+
+
+@pytest.mark.parametrize("last", ["exit", "half-close"])
+def test_leaving_waits_for_nobody_to_read(last: str) -> None:
+    """Who does not read its answers and goes has left its rooms, and its name, at once."""
+    house = House()
+    terminal = house.user("alice", "tea")
+    terminal.transport.producer.pauseProducing()
+    terminal.send("send one", "help", "leave", "join pot", "send two")
+    assert house.world.texts("tea") == []
+    if last == "half-close":
+        terminal.half_close()
+    else:
+        terminal.send(last)
+    assert house.world.texts("tea") == ["one"]
+    assert house.world.texts("pot") == ["two"]
+    assert not house.instance.hub.sessions
+    assert terminal.read()[-1] == "Goodbye!"
+
+
 def test_a_line_being_dropped_ends_with_the_input(house: House) -> None:
     """What is left of a line that was too long is not taken for a line at the end."""
     terminal = house.connect()
@@ -709,6 +764,19 @@ def test_a_client_that_does_not_take_its_goodbye_is_cut_off(house: House) -> Non
     house.turn(LINGER_SECONDS - 0.1)
     assert not terminal.transport.disconnected
     house.turn(0.2)
+    assert terminal.transport.disconnected
+
+
+def test_a_client_that_has_much_to_read_at_its_goodbye_is_given_the_time(house: House) -> None:
+    """Who asks for much and goes is cut off no sooner than a slow line needs to bring it."""
+    terminal = house.connect()
+    terminal.transport.producer.pauseProducing()
+    terminal.type(b"help\n" * 250 + b"exit\n")
+    told = sum(len(line) + 2 for line in terminal.read())
+    assert told > 2 * LINGER_BYTES
+    house.turn(LINGER_SECONDS + told // LINGER_BYTES - 0.1)
+    assert not terminal.transport.disconnected
+    house.turn(1.2)
     assert terminal.transport.disconnected
 
 

@@ -233,6 +233,23 @@ def test_there_is_no_room_while_the_transport_is_full() -> None:
     assert sending.turn() == [b"event"]
 
 
+def test_who_leaves_may_be_answered_up_to_half_of_the_queue() -> None:
+    """A client that means to go waits for unread answers only where they would be dropped."""
+    sending = Sending(most=100)
+    sending.outbox.pauseProducing()
+    sending.outbox.write(b"x" * 50)
+    assert sending.outbox.room(leaving=True) is None
+    sending.outbox.write(b"x")
+    room = sending.outbox.room(leaving=True)
+    assert room
+    room.addErrback(lambda _: None).cancel()
+    again = sending.outbox.room(leaving=True)
+    assert again
+    sending.outbox.resumeProducing()
+    assert again.called
+    assert sending.outbox.room(leaving=True) is None
+
+
 @pytest.mark.parametrize("end", ["closed", "gone", "overflowed"])
 def test_the_end_of_a_connection_ends_the_wait_for_room(end: str) -> None:
     """Nothing waits for ever for a client that will read no more; and not while it is ending."""
