@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
-from nats.aio.msg import Msg
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -20,6 +19,7 @@ from zope.interface import implementer
 from disroom.adapters.aio import TimedOut, within
 from disroom.adapters.inbox import Inbox, NobodyListens
 from disroom.adapters.nats import NatsConnection, NatsError, NatsSubscription
+from disroom.adapters.nats_message import Incoming
 from disroom.chat.errors import NotDelivered
 from disroom.chat.events import PrivateMessage
 from disroom.chat.interfaces import ICourier
@@ -137,7 +137,7 @@ class NatsCourier:
                     await deferLater(self._clock, pause)
         return False
 
-    def _received(self, request: Msg) -> None:
+    def _received(self, request: Incoming) -> None:
         try:
             taken = self._receive(_decode(request.data).message())
         except msgspec.DecodeError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from nats.aio.msg import Msg
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
@@ -16,6 +15,7 @@ from disroom.adapters.follower import RoomOrder, Verdict
 from disroom.adapters.history import RoomReader
 from disroom.adapters.jsapi import Stored
 from disroom.adapters.nats import NatsConnection, NatsError, NatsSubscription, NotConnected
+from disroom.adapters.nats_message import Incoming
 from disroom.adapters.stream import StreamSettings
 from disroom.chat.events import Gap, Message
 from disroom.chat.interfaces import IRoomFollower
@@ -134,9 +134,9 @@ class RoomFeed:
         self.order.restart()
         self._read(self._start_over)
 
-    def _received(self, message: Msg) -> None:
+    def _received(self, message: Incoming) -> None:
         try:
-            stored = Stored.from_message(message)
+            stored = Stored.from_live(message)
         except (KeyError, ValueError):
             self._log.warn("{subject}: not from the stream", subject=self._live_subject)
             return

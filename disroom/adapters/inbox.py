@@ -8,12 +8,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 
-from nats.aio.msg import Msg
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from disroom.adapters.aio import TimedOut, within
 from disroom.adapters.nats import NatsConnection, NatsError, NotConnected
+from disroom.adapters.nats_message import Incoming
 
 REQUEST_SECONDS = 2.0
 
@@ -41,19 +41,19 @@ class Inbox:
         self._clock = clock
         self._prefix = f"_INBOX.{secrets.token_hex(11)}."
         self._count = 0
-        self._awaited: dict[str, Deferred[Msg]] = {}
-        self._streams: dict[str, Callable[[Msg | None], None]] = {}
+        self._awaited: dict[str, Deferred[Incoming]] = {}
+        self._streams: dict[str, Callable[[Incoming | None], None]] = {}
         connection.watch(connected=lambda: None, lost=self._lost)
         connection.subscribe(f"{self._prefix}*", self._received)
 
-    def expect(self) -> tuple[str, Deferred[Msg]]:
+    def expect(self) -> tuple[str, Deferred[Incoming]]:
         """Make a reply subject and what its answer fires.
 
         A lost connection fails it with `NotConnected`; cancelling it forgets it.
         """
         self._count += 1
         reply = f"{self._prefix}{self._count}"
-        answer: Deferred[Msg] = Deferred(lambda cancelled: self.forget(reply))
+        answer: Deferred[Incoming] = Deferred(lambda cancelled: self.forget(reply))
         self._awaited[str(self._count)] = answer
         return reply, answer
 
@@ -67,7 +67,7 @@ class Inbox:
         if answer is not None:
             answer.errback(NoAnswer("no answer in time"))
 
-    def open_stream(self, receive: Callable[[Msg | None], None]) -> str:
+    def open_stream(self, receive: Callable[[Incoming | None], None]) -> str:
         """Make a reply subject for any number of answers; None is: the connection was lost.
 
         To be closed by `close_stream`.
@@ -83,7 +83,7 @@ class Inbox:
 
     async def request(
         self, subject: str, payload: bytes, *, seconds: float = REQUEST_SECONDS
-    ) -> Msg:
+    ) -> Incoming:
         """Ask, and return the first answer.
 
         Raises:
@@ -101,11 +101,11 @@ class Inbox:
             message = await within(seconds, self._clock, answer)
         except TimedOut as error:
             raise NoAnswer(f"no answer from {subject} within {seconds:g} s") from error
-        if message.headers and message.headers.get(STATUS) == NO_RESPONDERS:
+        if message.head and message.headers.get(STATUS) == NO_RESPONDERS:
             raise NobodyListens(f"nobody answers {subject}")
         return message
 
-    def _received(self, message: Msg) -> None:
+    def _received(self, message: Incoming) -> None:
         token = message.subject[len(self._prefix) :]
         answer = self._awaited.pop(token, None)
         if answer is not None:

@@ -6,12 +6,13 @@ Shapes and headers as in NATS ADR-31 (direct get) and the JSON that nats-server 
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
-from nats.aio.msg import Msg
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
@@ -24,12 +25,20 @@ from disroom.adapters.inbox import (
     NobodyListens,
 )
 from disroom.adapters.nats import NatsConnection, NatsError, NotConnected
+from disroom.adapters.nats_message import Incoming
 
 MESSAGE_ID = "Nats-Msg-Id"
 
 NO_MESSAGE_FOUND = 10037
 STREAM_NOT_FOUND = 10059
 NO_LEADER_NOW = 10008
+
+_LIVE = re.compile(
+    rb"NATS/1\.0\r\nNats-Msg-Id: ([!-~]+)\r\nNats-Stream: [!-~]+\r\nNats-Subject: ([!-~]+)\r\n"
+    rb"Nats-Sequence: (\d+)\r\nNats-Time-Stamp: ([\d-]{10}T[\d:]{8})\.(\d{1,6})\d*Z\r\n"
+    rb"Nats-Last-Sequence: (\d+)\r\n\r\n"
+)
+"""The header block of a live copy, as nats-server makes it of what `publisher` publishes."""
 
 
 class Refused(NatsError):
@@ -74,13 +83,34 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
     pending: int = 0
 
     @classmethod
-    def from_message(cls, message: Msg) -> Stored:
+    def from_live(cls, message: Incoming) -> Stored:
+        """Read a republished message: at once where it is as the service publishes them.
+
+        Raises:
+            KeyError, ValueError: It is none.
+        """
+        found = _LIVE.fullmatch(message.head)
+        if found is None:
+            return cls.from_message(message)
+        id_, subject, seq, second, micros, previous = found.groups()
+        return cls(
+            subject.decode(),
+            int(seq),
+            int(previous),
+            # To the bit what a datetime gives, which is how the same message is read otherwise.
+            (_second(second) * 1_000_000 + int(micros.ljust(6, b"0"))) / 1_000_000,
+            id_.decode(),
+            message.data,
+        )
+
+    @classmethod
+    def from_message(cls, message: Incoming) -> Stored:
         """Read a republished message, or an answer to a direct get.
 
         Raises:
             KeyError, ValueError: It is neither.
         """
-        headers: Mapping[str, str] = message.headers or {}
+        headers = message.headers
         return cls(
             headers["Nats-Subject"],
             int(headers["Nats-Sequence"]),
@@ -169,7 +199,7 @@ class JetStream:
         messages: list[Stored] = []
         ended: Deferred[Batch] = Deferred()
 
-        def received(message: Msg | None) -> None:
+        def received(message: Incoming | None) -> None:
             if ended.called:
                 return
             try:
@@ -192,11 +222,11 @@ class JetStream:
             self._inbox.close_stream(reply)
 
 
-def _taken(message: Msg | None, messages: list[Stored]) -> Batch | None:
+def _taken(message: Incoming | None, messages: list[Stored]) -> Batch | None:
     """Add an answer to the messages of its batch; at the end of the batch, return it."""
     if message is None:
         raise NotConnected("the connection to NATS was lost")
-    headers = message.headers or {}
+    headers = message.headers
     last = messages[-1].seq if messages else 0
     match headers.get(STATUS):
         case None:
@@ -217,6 +247,11 @@ def _taken(message: Msg | None, messages: list[Stored]) -> Batch | None:
     if not complete:
         raise NoAnswer("a part of the answer was lost")
     return None
+
+
+@lru_cache(maxsize=64)
+def _second(time: bytes) -> int:
+    return int(datetime.fromisoformat(f"{time.decode()}Z").timestamp())
 
 
 def _message_id(headers: str) -> str:

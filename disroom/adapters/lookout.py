@@ -18,7 +18,6 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
-from nats.aio.msg import Msg
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
@@ -28,6 +27,7 @@ from twisted.python.failure import Failure
 from disroom.adapters.feed import RoomFeed
 from disroom.adapters.jsapi import STREAM_NOT_FOUND, JetStream, Refused
 from disroom.adapters.nats import NatsConnection, NatsError, NotConnected
+from disroom.adapters.nats_message import Incoming
 from disroom.adapters.stream import StreamKeeper, StreamSettings, StreamState
 
 TICK_SECONDS = 0.25
@@ -163,7 +163,7 @@ class Lookout:
             # Who is cut off compares everything afterwards, and so do the others in a while.
             sent.addErrback(lambda failure: failure.trap(NotConnected) and None)
 
-    def _announced(self, message: Msg) -> None:
+    def _announced(self, message: Incoming) -> None:
         try:
             announcement = _decode(message.data)
         except msgspec.DecodeError:

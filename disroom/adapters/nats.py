@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from nats.aio.msg import Msg
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall, deferLater
@@ -20,6 +19,7 @@ from twisted.python.failure import Failure
 from disroom.adapters.aio import TimedOut, within
 from disroom.adapters.nats_dialer import NatsDialer
 from disroom.adapters.nats_link import NatsLink
+from disroom.adapters.nats_message import Incoming
 from disroom.adapters.nats_settings import LinkError, NatsError, NatsSettings, NotConnected
 from disroom.adapters.nats_subscription import NatsSubscription
 
@@ -156,7 +156,7 @@ class NatsConnection:
                 self._waiting.remove(waiting)
 
     def subscribe(
-        self, subject: str, receive: Callable[[Msg], None], queue: str = ""
+        self, subject: str, receive: Callable[[Incoming], None], queue: str = ""
     ) -> NatsSubscription:
         """Have messages of a subject delivered, on this connection and those that replace it.
 

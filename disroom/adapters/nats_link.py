@@ -18,6 +18,7 @@ from twisted.logger import Logger
 
 from disroom.adapters.aio import TimedOut, deferred, prompt, within
 from disroom.adapters.nats_client import DirectClient
+from disroom.adapters.nats_message import Incoming
 from disroom.adapters.nats_settings import (
     LinkError,
     NatsSettings,
@@ -186,7 +187,7 @@ class NatsLink:
             raise NotConnected(str(error)) from error
 
     async def subscribe(
-        self, subject: str, queue: str, receive: Callable[[Msg], None]
+        self, subject: str, queue: str, receive: Callable[[Incoming], None]
     ) -> Subscription:
         """Have messages of a subject delivered; a failure of ``receive`` is logged.
 
@@ -194,14 +195,14 @@ class NatsLink:
             NotConnected: The connection was lost just now.
         """
 
-        def guarded(message: Msg) -> None:
+        def guarded(message: Incoming) -> None:
             try:
                 receive(message)
             except Exception:
                 self._log.failure("While taking a message of {subject}", subject=subject)
 
         async def received(message: Msg) -> None:
-            guarded(message)
+            guarded(Incoming.of(message))
 
         try:
             subscription = await prompt(self._client.subscribe(subject, queue, received))

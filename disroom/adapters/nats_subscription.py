@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from disroom.adapters.nats_link import NatsLink
+from disroom.adapters.nats_message import Incoming
 
 
 class NatsSubscription:
@@ -24,12 +24,12 @@ class NatsSubscription:
         self,
         subject: str,
         queue: str,
-        receive: Callable[[Msg], None],
+        receive: Callable[[Incoming], None],
         forget: Callable[[NatsSubscription], object],
     ) -> None:
         self.subject = subject
         self._queue = queue
-        self._receive: Callable[[Msg], None] | None = receive
+        self._receive: Callable[[Incoming], None] | None = receive
         self._forget = forget
         self._attached: tuple[NatsLink, Subscription] | None = None
 
@@ -50,6 +50,6 @@ class NatsSubscription:
         """
         self._attached = (link, await link.subscribe(self.subject, self._queue, self._received))
 
-    def _received(self, message: Msg) -> None:
+    def _received(self, message: Incoming) -> None:
         if self._receive is not None:
             self._receive(message)

@@ -11,7 +11,6 @@ from collections import deque
 from typing import Any
 
 import msgspec
-from nats.aio.msg import Msg
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall, deferLater
@@ -20,6 +19,7 @@ from disroom.adapters.aio import TimedOut, within
 from disroom.adapters.inbox import NO_RESPONDERS, STATUS, Inbox, NoAnswer, NobodyListens
 from disroom.adapters.jsapi import MESSAGE_ID, Refused
 from disroom.adapters.nats import NatsConnection, NatsError, NotConnected
+from disroom.adapters.nats_message import Incoming
 
 TRY_SECONDS = 1.0
 GIVE_UP_SECONDS = 15.0
@@ -185,8 +185,8 @@ class Publisher:
             self._sweep.stop()
 
 
-def _acknowledged(message: Msg) -> Acknowledged:
-    if message.headers and message.headers.get(STATUS) == NO_RESPONDERS:
+def _acknowledged(message: Incoming) -> Acknowledged:
+    if message.head and message.headers.get(STATUS) == NO_RESPONDERS:
         raise NobodyListens("the message log has no leader just now")
     try:
         answer = _decode(message.data)

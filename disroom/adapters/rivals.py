@@ -13,13 +13,13 @@ from contextlib import suppress
 from itertools import islice
 
 import msgspec
-from nats.aio.msg import Msg
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from disroom.adapters.inbox import Inbox
 from disroom.adapters.nats import NatsConnection, NatsError, NatsSubscription
+from disroom.adapters.nats_message import Incoming
 from disroom.adapters.redis import RedisPresence
 from disroom.chat.errors import PresenceUnavailable
 
@@ -78,14 +78,14 @@ class Rivals:
                     if holder is not None and holder != session:
                         self._presence.lose(session)
 
-    def _asked(self, request: Msg) -> None:
+    def _asked(self, request: Incoming) -> None:
         if self._presence.connected:
             answered = Deferred.fromCoroutine(self._answer(request))
             answered.addErrback(
                 lambda failure: self._log.failure("Nicks were asked for in vain", failure)
             )
 
-    async def _answer(self, request: Msg) -> None:
+    async def _answer(self, request: Incoming) -> None:
         tokens = _decode_tokens(request.data)
         with suppress(PresenceUnavailable, NatsError):
             holders = await self._presence.holders(tokens)

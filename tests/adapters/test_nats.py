@@ -12,7 +12,6 @@ from typing import Any
 import nkeys  # type: ignore[import-untyped]  # it has no annotations
 import pytest
 import pytest_twisted
-from nats.aio.msg import Msg
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
@@ -23,6 +22,7 @@ from disroom.adapters.nats import (
     NotConnected,
     StoreStartError,
 )
+from disroom.adapters.nats_message import Incoming
 from tests.contract.witness import promise
 from tests.eventually import eventually
 from tests.processes.certificates import Certificates
@@ -84,7 +84,7 @@ class Messages:
     def __init__(self) -> None:
         self.payloads: list[bytes] = []
 
-    def receive(self, message: Msg) -> None:
+    def receive(self, message: Incoming) -> None:
         """Record a message."""
         self.payloads.append(message.data)
 
@@ -426,7 +426,7 @@ async def test_a_subscriber_that_fails_hears_on(
     connection = await connections.start(nats.url)
     heard = Messages()
 
-    def receive(message: Msg) -> None:
+    def receive(message: Incoming) -> None:
         heard.receive(message)
         raise RuntimeError("a mistake")
 
@@ -450,7 +450,7 @@ async def test_a_request_is_answered_or_says_why_not(
         inbox = Inbox(connection, reactor)
         silent = connection.subscribe(f"{unique}.silent", lambda message: None)
 
-        def echo(message: Msg) -> None:
+        def echo(message: Incoming) -> None:
             Deferred.fromCoroutine(connection.publish(message.reply, message.data))
 
         connection.subscribe(f"{unique}.echo", echo)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,8 +14,10 @@ from hypothesis import strategies as st
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+from nats.errors import ProtocolError
 
-from disroom.adapters.nats_client import DirectClient, parse_headers, supported
+from disroom.adapters.nats_client import DirectClient, supported
+from disroom.adapters.nats_message import Incoming, parse_headers
 
 NAMES = st.text("abcdefghijklmnopqrstuvwxyzABC-0123456789", min_size=1, max_size=20)
 VALUES = st.text(st.characters(blacklist_categories=("Cs", "Cc")), max_size=30).map(str.strip)
@@ -57,21 +62,94 @@ def test_a_status_is_read_as_nats_py_reads_it(raw: bytes) -> None:
     assert parse_headers(raw) == as_nats_py_reads(raw)
 
 
+class Reading:
+    """A client that reads what a server sends, with a subscriber for direct and one for not.
+
+    Attributes:
+        taken: What the subscribers were given: by nats-py 8's, directly 7's.
+        told: What else nats-py took note of.
+    """
+
+    def __init__(self) -> None:
+        self.client = DirectClient()
+        self.taken: list[tuple[str, str, bytes, dict[str, str]]] = []
+        self.subscription = self._subscription(7)
+        self.client.call_directly(self.subscription, self.take)
+        self.queue = self._subscription(8)._pending_queue
+
+    def _subscription(self, sid: int) -> Subscription:
+        subscription = self.client._subs[sid] = Subscription(self.client, sid, "any")
+        subscription._pending_queue = asyncio.Queue()
+        return subscription
+
+    def take(self, message: Incoming) -> None:
+        """Take a message."""
+        self.taken.append((message.subject, message.reply, message.data, message.headers))
+
+    def read(self, data: bytes) -> None:
+        """Read what a server has sent, and let the queue be taken from."""
+        finished(self.client._ps.parse(data))
+        while not self.queue.empty():
+            self.take(Incoming.of(self.queue.get_nowait()))
+
+
+ON_THE_WIRE: tuple[tuple[bytes, tuple[str, str, bytes, dict[str, str]] | None], ...] = (
+    (b"MSG a.b 7 2\r\nhi\r\n", ("a.b", "", b"hi", {})),
+    (b"MSG a.b 7 re.ply 4\r\nh\r\ni\r\n", ("a.b", "re.ply", b"h\r\ni", {})),
+    (b"MSG x 7 0\r\n\r\n", ("x", "", b"", {})),
+    (b"HMSG a 7 18 20\r\nNATS/1.0\r\nA: b\r\n\r\nhi\r\n", ("a", "", b"hi", {"A": "b"})),
+    (b"HMSG a 7 r 16 16\r\nNATS/1.0 503\r\n\r\n\r\n", ("a", "r", b"", {"Status": "503"})),
+    (b"MSG a.b 8 2\r\nho\r\n", ("a.b", "", b"ho", {})),
+    (b"HMSG a 8 re 18 19\r\nNATS/1.0\r\nA: b\r\n\r\n!\r\n", ("a", "re", b"!", {"A": "b"})),
+    (b"MSG gone 9 2\r\nno\r\n", None),
+    (b"MSG  a.b   7  2\r\nhi\r\n", ("a.b", "", b"hi", {})),
+    (b"+OK\r\n", None),
+    (b"PONG\r\n", None),
+)
+"""What a server sends, and what a subscriber is given for it."""
+
+
+@given(st.lists(st.sampled_from(ON_THE_WIRE), max_size=8), st.data())
+def test_whatever_is_read_at_once(
+    sent: list[tuple[bytes, tuple[str, str, bytes, dict[str, str]] | None]], data: st.DataObject
+) -> None:
+    """However the network cuts it up, each message is given whole, once, and in order."""
+    reading = Reading()
+    stream = b"".join(raw for raw, _ in sent)
+    cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=6).map(sorted))
+    for begin, end in itertools.pairwise([0, *cuts, len(stream)]):
+        reading.read(stream[begin:end])
+    expected = [message for _, message in sent if message is not None]
+    assert sorted(reading.taken, key=repr) == sorted(expected, key=repr)
+    # Those of a queue are taken from it when all that was read has been given out.
+    direct = [message for raw, message in sent if message and b" 7 " in raw]
+    assert [message for message in reading.taken if message in direct] == direct
+
+
+@pytest.mark.parametrize("line", [b"NONSENSE\r\n", b"MSG a 7 x\r\n", b"HMSG a 7 9 2\r\n??\r\n"])
+def test_what_no_server_sends_is_left_to_nats_py(line: bytes) -> None:
+    """Which ends the connection on it, or makes of it what it can; nothing is read for ever."""
+    reading = Reading()
+    with suppress(ProtocolError):
+        reading.read(line)
+    assert all(message[0] == "a" for message in reading.taken)
+
+
 def test_a_subscriber_is_called_until_it_is_forgotten() -> None:
-    """It gets the message whole, and nothing once the subscription is cancelled."""
-    client, taken = DirectClient(), list[Msg]()
-    subscription = Subscription(client, 7, "a.b")
-    client._subs[7] = subscription
+    """Nothing comes any more once the subscription is cancelled, not even what was read with it."""
+    reading = Reading()
+    reading.client.call_directly(
+        reading.subscription,
+        lambda message: reading.client.call_no_more(reading.subscription),
+    )
+    reading.client._subs.pop(7)
+    reading.read(b"MSG a 7 1\r\n1\r\nMSG a 7 1\r\n2\r\n")
+    assert reading.taken == []
 
-    async def bring() -> None:
-        await client._process_msg(7, b"a.b", b"inbox.1", b"data", b"NATS/1.0\r\nA: b\r\n\r\n")
 
-    client.call_directly(subscription, taken.append)
-    finished(bring())
-    assert [(m.subject, m.reply, m.data, m.headers) for m in taken] == [
-        ("a.b", "inbox.1", b"data", {"A": "b"})
-    ]
-    client.call_no_more(subscription)
-    client._subs.clear()
-    finished(bring())
-    assert len(taken) == 1
+@given(st.dictionaries(NAMES, VALUES, max_size=6), st.binary(max_size=20))
+def test_a_message_by_nats_py_s_own_way_is_the_same(headers: dict[str, str], data: bytes) -> None:
+    """Where the shorter way cannot be taken nothing else changes."""
+    message = Incoming.of(Msg(Client(), "a.b", "re", data, headers or None))
+    assert (message.subject, message.reply, message.data) == ("a.b", "re", data)
+    assert message.headers == headers

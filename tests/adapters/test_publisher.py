@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from nats.aio.msg import Msg
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -17,6 +16,7 @@ from twisted.internet.task import Clock
 from disroom.adapters.inbox import Inbox
 from disroom.adapters.jsapi import Refused
 from disroom.adapters.nats import NatsConnection, NatsSettings
+from disroom.adapters.nats_message import Incoming
 from disroom.adapters.publisher import Acknowledged, GaveUp, Publisher, TooBig
 from tests.contract.witness import promise
 from tests.eventually import eventually
@@ -45,7 +45,7 @@ class Stream:
         self.answers: list[dict[str, Any] | bytes] = []
         self._connection = connection
         self._seq = 0
-        self._held: list[Msg] | None = None
+        self._held: list[Incoming] | None = None
 
     def listen(self) -> None:
         """Begin to answer."""
@@ -60,14 +60,14 @@ class Stream:
         assert self._held
         self._answer(self._held.pop(0))
 
-    def _received(self, message: Msg) -> None:
-        self.published.append(((message.headers or {})["Nats-Msg-Id"], message.data))
+    def _received(self, message: Incoming) -> None:
+        self.published.append((message.headers["Nats-Msg-Id"], message.data))
         if self._held is not None:
             self._held.append(message)
         else:
             self._answer(message)
 
-    def _answer(self, message: Msg) -> None:
+    def _answer(self, message: Incoming) -> None:
         if self.answers:
             answer = self.answers.pop(0)
         else:
