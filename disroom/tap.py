@@ -46,6 +46,7 @@ from disroom.logs import log_observer
 from disroom.options import Options
 from disroom.preflight import check
 from disroom.service import DisroomService, NamedPart, Periodic, Steps
+from disroom.transports.client import Reception
 from disroom.transports.connections import Connections
 from disroom.transports.line import LineFactory
 from disroom.transports.listeners import Listener, ListenError, Listeners, parse_endpoint
@@ -183,18 +184,12 @@ def _listeners(config: Config, hub: Hub) -> Listeners:
     connections = Connections(
         settings.most_connections(config), config.limits.connections_per_address
     )
-    flusher = Flusher(reactor)
+    reception = Reception(reactor, hub, connections, Flusher(reactor))
     format_ = LineFormat(ZoneInfo(config.server.timezone))
     listeners = []
     for text, telnet in settings.endpoints(config):
-        factory = LineFactory(
-            reactor=reactor,
-            hub=hub,
-            connections=connections,
-            flusher=flusher,
-            format=format_,
-            settings=settings.line_settings(config, text, telnet=telnet),
-        )
+        line_settings = settings.line_settings(config, text, telnet=telnet)
+        factory = LineFactory(reception, format=format_, settings=line_settings)
         listeners.append(Listener(text, parse_endpoint(reactor, text), factory))
     return Listeners(reactor, listeners, connections)
 

@@ -14,6 +14,7 @@ from disroom.chat.events import Message
 from disroom.chat.hub import Hub
 from disroom.chat.limits import Limits
 from disroom.chat.names import RoomName
+from disroom.transports.client import Reception
 from disroom.transports.connections import Connections
 from disroom.transports.line import LineFactory, LineSettings
 from disroom.transports.outbox import Flusher
@@ -68,14 +69,9 @@ def room_of(members: int, clock: Clock) -> tuple[Hub, list[Sink]]:
         limits=Limits(),
     )
     Deferred.fromCoroutine(presence.start())
-    factory = LineFactory(
-        reactor=clock,
-        hub=hub,
-        connections=Connections(members),
-        flusher=Flusher(clock),
-        format=LineFormat(),
-        settings=LineSettings(flood=None),
-    )
+    reception = Reception(clock, hub, Connections(members), Flusher(clock))
+    settings = LineSettings(flood=None)
+    factory = LineFactory(reception, format=LineFormat(), settings=settings)
     sinks = []
     for number in range(members):
         protocol, sink = factory.buildProtocol(None), Sink()

@@ -25,13 +25,12 @@ from twisted.python.failure import Failure
 
 from disroom.chat.errors import NotStored, PresenceUnavailable, StoreUnavailable
 from disroom.chat.limits import Limits
+from disroom.transports.client import LINGER_BYTES, LINGER_SECONDS, Reception
 from disroom.transports.connections import Connections
 from disroom.transports.intake import TELNET_BYTES
 from disroom.transports.lane import CROWDED
 from disroom.transports.line import (
     ENDLESS_LINES,
-    LINGER_BYTES,
-    LINGER_SECONDS,
     LineFactory,
     LineSettings,
 )
@@ -64,10 +63,7 @@ class House:
         self.instance: Instance = self.world.one
         self.connections = Connections(most)
         self.factory = LineFactory(
-            reactor=self.clock,
-            hub=self.instance.hub,
-            connections=self.connections,
-            flusher=Flusher(self.clock),
+            Reception(self.clock, self.instance.hub, self.connections, Flusher(self.clock)),
             format=LineFormat(),
             settings=LineSettings(**{"flood": None, "unnamed": 0.0, **settings}),
         )
@@ -992,8 +988,9 @@ async def test_every_kind_of_listener_works(
     monkeypatch.chdir(tmp_path)
     house = House()
     reactor = cast(Any, _reactor)
-    house.factory.reactor = reactor
-    house.factory.flusher = Flusher(reactor)
+    house.factory.reception = Reception(
+        reactor, house.instance.hub, house.connections, Flusher(reactor)
+    )
     descriptions = {
         "tcp": "tcp:0:interface=127.0.0.1",
         "unix": "unix:chat",

@@ -1,0 +1,286 @@
+"""One connected client, whatever it speaks: its place, its session, its queues and its end.
+
+A transport owns the connection and cuts what arrives into requests; how the client is spoken to is
+its `ISpeech`. Everything else that is to be said of a client is here, once for all transports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.tcp import Connection
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from disroom.chat.errors import ChatError
+from disroom.chat.events import Event
+from disroom.chat.hub import Hub
+from disroom.chat.interfaces import IMember
+from disroom.transports.connections import Connections
+from disroom.transports.intake import Intake
+from disroom.transports.lane import Lane, Pace
+from disroom.transports.outbox import Flusher, Outbox
+from disroom.transports.patience import Patience
+from disroom.transports.sockets import host_of, tune
+from disroom.wire.errors import ServerFull, SlowClient, TooManyConnections
+
+LINGER_SECONDS = 5.0
+"""How long a closed connection may take to read what it was sent."""
+
+LINGER_BYTES = 65536
+"""For as many that still wait in the queue it is given a second more."""
+
+_INPUT_ENDED = object()
+"""In the lane: the client will send nothing more."""
+
+
+class ISpeech(Protocol):
+    """How one client is spoken to, and what it asks."""
+
+    @property
+    def event(self) -> Callable[[Event], bytes]:
+        """Writes an event; nothing where the client is not told."""
+
+    def error(self, error: ChatError) -> bytes:
+        """Write an error that answers nothing in particular."""
+
+    def farewell(self, error: ChatError | None) -> bytes:
+        """Write the last that is sent, with the reason if there is one."""
+
+    async def obey(self, item: Any) -> None:
+        """Carry out one thing that the client asked; what it did wrong is answered here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reception:
+    """What all clients of an instance share.
+
+    Attributes:
+        reactor: For what waits.
+        hub: Where sessions are opened.
+        connections: Counts those of all listeners.
+        flusher: Flushes every client's outbox.
+    """
+
+    reactor: IReactorTime
+    hub: Hub
+    connections: Connections
+    flusher: Flusher
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """What a listener asks of its clients, whatever they speak.
+
+    Attributes:
+        queue_bytes: What may wait for a client that does not read.
+        flood: Requests a second, and at once; None for no limit.
+        motd: The message of the day, a line each.
+        proxied: A proxy says who connects before anything else is read.
+        unnamed: Seconds that a client may be without a name, 0 for no limit.
+        idle: Seconds that a client may be silent, 0 for no limit.
+    """
+
+    queue_bytes: int = 1 << 20
+    flood: tuple[float, int] | None = (20.0, 100)
+    motd: tuple[str, ...] = ()
+    proxied: bool = False
+    unnamed: float = 60.0
+    idle: float = 0.0
+
+
+@implementer(IMember)
+class Client:
+    """A connection that has been made, and the session behind it.
+
+    Args:
+        reception: Of the instance.
+        settings: Of the listener.
+        transport: The connection.
+        speech: How the client is spoken to at first.
+        read: Told False to read no further, and True to read on.
+
+    Attributes:
+        session: Only once `arrive` has returned True.
+        closing: Whether the connection is being closed, or is gone: nothing more is read of it.
+        input_ended: Whether the client has half-closed.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reception: Reception,
+        settings: ClientSettings,
+        transport: Any,
+        speech: ISpeech,
+        read: Callable[[bool], None],
+    ) -> None:
+        tune(transport)
+        reactor = reception.reactor
+        self.settings = settings
+        self.closing = False
+        self.input_ended = False
+        self._reception = reception
+        self._transport = transport
+        self.outbox = Outbox(transport, reception.flusher, settings.queue_bytes, self._overflowed)
+        self.write = self.outbox.write
+        self.intake = Intake(reactor, lambda on: self._read(on))
+        pace = Pace(reactor, *settings.flood) if settings.flood else None
+        self._lane: Lane[Any] = Lane(reactor, self._obey, self.intake.crowd, pace, self.outbox.room)
+        self._lost = False
+        self._located = False
+        self._patience: Patience | None = None
+        self._abort: IDelayedCall | None = None
+        self.speak(speech, read)
+
+    def speak(self, speech: ISpeech, read: Callable[[bool], None]) -> None:
+        """Speak to the client like this from now on."""
+        self._speech = speech
+        self._event = speech.event
+        self._read = read
+
+    # Coming.
+
+    def arrive(self) -> bool:
+        """Take the client in and open its session, or turn it away: whether it may be greeted."""
+        try:
+            self._reception.connections.admit(self)
+        except ServerFull as error:
+            self._turn_away(error)
+            return False
+        self.session = self._reception.hub.connect(self)
+        if not self.settings.proxied:
+            self._locate()
+        if self.closing:
+            return False
+        self._patience = Patience(
+            self._reception.reactor,
+            unnamed=self.settings.unnamed,
+            idle=self.settings.idle,
+            named=lambda: self.session.nick is not None,
+            give_up=self.close,
+        )
+        return True
+
+    def may_speak(self) -> bool:
+        """Whether what has arrived is to be read; to be asked before it is looked at."""
+        if not self.closing and not self._located:
+            self._locate()
+        return not self.closing
+
+    def _locate(self) -> None:
+        """Count the connection for its address, or close it; a proxy tells the address first."""
+        self._located = True
+        try:
+            self._reception.connections.locate(self, host_of(self._transport))
+        except TooManyConnections as error:
+            self.close(error)
+
+    def _turn_away(self, error: ServerFull) -> None:
+        """Say that the server is full, and close.
+
+        At once where it can be: by the next turn of the reactor a burst may have brought more than
+        there are descriptors left for, and Twisted closes what it has none for without a word.
+        """
+        last = self._speech.error(error)
+        if isinstance(self._transport, Connection) and not self._transport.TLS:
+            self.closing = True
+            self.write(last)
+            self.outbox.flush()
+            self._transport.connectionLost(Failure(ConnectionDone()))
+        else:
+            self.hang_up(last)
+
+    # What the client asks.
+
+    def heard(self) -> None:
+        """Take note that the client has sent something whole."""
+        if self._patience:
+            self._patience.heard()
+
+    def put(self, item: Any, *, last: bool = False) -> None:
+        """Have something carried out after all before it; ``last`` where the client then goes."""
+        self._lane.put(item, last=last)
+
+    def end_input(self) -> None:
+        """Carry out what was asked, then close: nc -N and pipes end their input like this."""
+        if not self.closing:
+            self.input_ended = True
+            self.put(_INPUT_ENDED, last=True)
+
+    def stop_reading(self) -> None:
+        """Read nothing more, whatever happens; what was asked before is carried out."""
+        self.intake.stop()
+        self._read(False)
+
+    async def _obey(self, item: Any) -> None:
+        presence = self._reception.hub.presence
+        if presence.lapsed:
+            await presence.confirm()  # who lost their nick is closed then
+        if item is _INPUT_ENDED:
+            await self.exit()
+        else:
+            await self._speech.obey(item)
+
+    # Going.
+
+    async def exit(self, last: bytes = b"") -> None:
+        """End the session once all that was sent is stored, and close."""
+        await self.session.exit()
+        if self._lost or not self.closing:
+            self.hang_up(last + self._speech.farewell(None))
+
+    def deliver(self, event: Event) -> None:
+        """Send an event."""
+        data = self._event(event)
+        if data:
+            self.write(data)
+
+    def close(self, error: ChatError | None) -> None:
+        """Say goodbye, with the reason if there is one, and close."""
+        if self.closing:
+            return
+        self.session.close(error.code.replace("-", " ") if error else "")
+        self.hang_up(self._speech.farewell(error))
+
+    def _overflowed(self) -> None:
+        """The client does not read: tell it why, in case it ever does, and close."""
+        self._log.warn("Closing {peer}: it does not read", peer=self._transport.getPeer())
+        self.session.close("not reading")
+        self._transport.write(self._speech.error(SlowClient()))
+        self.hang_up()
+
+    def hang_up(self, last: bytes = b"") -> None:
+        """Send the last bytes and close; what is not read in a while is dropped."""
+        self.closing = True
+        self.intake.stop()
+        if self._patience:
+            self._patience.stop()
+        self._lane.clear()
+        if self._lost:
+            return
+        self.write(last)
+        linger = LINGER_SECONDS + self.outbox.waiting / LINGER_BYTES
+        self.outbox.close()
+        self._transport.loseConnection()
+        self._abort = self._reception.reactor.callLater(linger, self._transport.abortConnection)
+
+    def lose(self) -> None:
+        """The connection is gone: end the session, unless requests of its last are in the lane."""
+        if self._patience:
+            self._patience.stop()
+        if self._abort and self._abort.active():
+            self._abort.cancel()
+        self.intake.stop()
+        self._reception.connections.forget(self)
+        self.outbox.stopProducing()
+        if not self.closing and not (self.input_ended and not self._lane.idle):
+            self._lane.clear()
+            self.session.close("connection lost")
+        self.closing = self._lost = True
