@@ -195,6 +195,22 @@ class RoomReader:
         first = messages[0].seq if messages else need + 1
         return Missed(messages, first if lost else 0)
 
+    async def since(self, subject: str, *, after: int, need: int, most: int) -> Missed:
+        """Read what came into a room after a seq, at least as far as a seq that it has or had.
+
+        Of more than ``most`` messages the last ones are read, and the others count as lost.
+        """
+        if not need and after:  # the room was emptied: nobody knows any more what there was
+            info = await self._jetstream.call(f"STREAM.INFO.{self._stream}")
+            return Missed([], info["state"]["last_seq"] + 1)
+        if need <= after:
+            return Missed([], 0)
+        _, count = await self._probe(subject, after + 1)
+        if count <= most:
+            return await self.missed(subject, last=after, base=after, need=need)
+        messages, _ = await self.page(subject, most, None, need)
+        return Missed(messages, messages[0].seq if messages else need + 1)
+
     async def page(
         self, subject: str, count: int, before: int | None, need: int
     ) -> tuple[list[Stored], bool]:

@@ -18,15 +18,15 @@ from disroom.adapters.aio import TimedOut
 from disroom.adapters.feed import RoomFeed
 from disroom.adapters.history import RoomReader
 from disroom.adapters.inbox import Inbox
-from disroom.adapters.jsapi import JetStream, Refused
+from disroom.adapters.jsapi import JetStream, Refused, Stored
 from disroom.adapters.lookout import Lookout
 from disroom.adapters.nats import NatsConnection, NatsError, StoreStartError
 from disroom.adapters.publisher import GaveUp, Publisher, TooBig
 from disroom.adapters.stream import StreamKeeper, StreamSettings, StreamState, moment
 from disroom.adapters.topics import TopicRecord, Topics
 from disroom.chat.errors import NotStored, StoreUnavailable, TextTooLong
-from disroom.chat.events import Draft
-from disroom.chat.interfaces import IRoomFollower, IRoomLog, Page, Topic
+from disroom.chat.events import Draft, Message
+from disroom.chat.interfaces import IRoomFollower, IRoomLog, Page, Replay, Topic
 from disroom.chat.names import Nick, RoomName
 from disroom.wire.envelope import BadEnvelope, Envelope
 
@@ -193,14 +193,28 @@ class JetStreamRoomLog:
             if not need:
                 return Page((), False)
             stored, older = await self._reader.page(subject, count, before, need)
-        messages = []
-        for message in stored:
-            try:
-                envelope = Envelope.decode(message.data)
-            except BadEnvelope:
-                continue
-            messages.append(envelope.message(room, message.seq, message.at))
-        return Page(tuple(messages), older)
+        return Page(tuple(_messages(room, stored)), older)
+
+    @property
+    def identity(self) -> str:
+        """Which stream it is; see `IRoomLog`."""
+        return self._lookout.created
+
+    def position(self, room: RoomName) -> int:
+        """Up to where the follower of a room has everything; see `IRoomLog`."""
+        feed = self._feeds.get(room.token)
+        return feed.order.base if feed is not None else 0
+
+    async def since(self, room: RoomName, after: int, most: int) -> Replay:
+        """Read what came after a seq; see `IRoomLog`."""
+        subject = self._settings.room_subject(room.token)
+        with _translated():
+            await self._connection.wait_connected(RECONNECT_SECONDS)
+            feed = self._feeds.get(room.token)
+            need = feed.newest if feed is not None else await self._newest(subject)
+            missed = await self._reader.since(subject, after=after, need=need, most=most)
+        lost = (after + 1, missed.lost_before - 1) if missed.lost_before > after + 1 else None
+        return Replay(tuple(_messages(room, missed.messages)), lost)
 
     async def last_seq(self, room: RoomName) -> int:
         """A room's newest seq; see `IRoomLog`."""
@@ -236,6 +250,16 @@ class JetStreamRoomLog:
                 if not some or len(subjects) >= info.get("total", 0):
                     break
         return tuple(_rooms(subject[len(prefix) :] for subject in subjects))
+
+
+def _messages(room: RoomName, stored: Iterable[Stored]) -> Iterator[Message]:
+    """Read what is stored; what somebody else has stored is passed over."""
+    for message in stored:
+        try:
+            envelope = Envelope.decode(message.data)
+        except BadEnvelope:
+            continue
+        yield envelope.message(room, message.seq, message.at)
 
 
 def _rooms(tokens: Iterable[str]) -> Iterator[RoomName]:

@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from disroom.chat.errors import NotDelivered, NotStored, StoreUnavailable, TextTooLong
 from disroom.chat.events import Draft, Gap, Message, PrivateMessage
-from disroom.chat.interfaces import ICourier, IRoomFollower, IRoomLog, Page, Topic
+from disroom.chat.interfaces import ICourier, IRoomFollower, IRoomLog, Page, Replay, Topic
 from disroom.chat.names import RoomName
 
 
@@ -31,6 +31,7 @@ class MemoryStream:
     Attributes:
         available: Set to False, the stream cannot be reached: appending fails with `NotStored`, and
             everything else with `StoreUnavailable`.
+        identity: Changes when it is made anew.
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class MemoryStream:
         most_bytes: int = 1 << 20,
     ) -> None:
         self.available = True
+        self.identity = "1"
         self._now = now
         self._most_per_room = most_per_room
         self._most_bytes = most_bytes
         self._seq = 0
         self._rooms: dict[RoomName, list[Message]] = defaultdict(list)
+        self._removed: dict[RoomName, int] = {}
         self._seqs: dict[str, int] = {}
         self._topics: dict[RoomName, tuple[int, Topic]] = {}
         self._followers: dict[RoomName, list[IRoomFollower]] = defaultdict(list)
@@ -64,8 +67,10 @@ class MemoryStream:
 
     def restart(self) -> None:
         """Lose everything, as a stream that is made anew has."""
+        self.identity = f"{int(self.identity) + 1}"
         self._seq = 0
         self._rooms.clear()
+        self._removed.clear()
         self._seqs.clear()
         for room, followers in tuple(self._followers.items()):
             for follower in tuple(followers):
@@ -98,10 +103,15 @@ class MemoryStream:
         messages = self._rooms[room]
         messages.append(message)
         if self._most_per_room:
-            del messages[: -self._most_per_room]
+            self._remove(room, len(messages) - self._most_per_room)
         for follower in tuple(self._followers[room]):
             follower.received(message)
         return message.seq
+
+    @property
+    def last_seq(self) -> int:
+        """The newest seq of all."""
+        return self._seq
 
     def messages(self, room: RoomName) -> list[Message]:
         """The room's messages, oldest first."""
@@ -111,9 +121,20 @@ class MemoryStream:
     def purge(self, room: RoomName, upto: int) -> None:
         """Remove a room's messages up to a seq."""
         messages = self.messages(room)
-        del messages[: bisect.bisect_right(messages, upto, key=_seq)]
+        self._remove(room, bisect.bisect_right(messages, upto, key=_seq))
         if not messages:
             self._rooms.pop(room, None)
+
+    def _remove(self, room: RoomName, count: int) -> None:
+        """Remove the room's oldest messages."""
+        messages = self._rooms[room]
+        if count > 0:
+            self._removed[room] = messages[count - 1].seq
+            del messages[:count]
+
+    def removed(self, room: RoomName) -> int:
+        """The seq of the room's newest message that was removed, 0 if none was."""
+        return self._removed.get(room, 0)
 
     def rooms(self) -> tuple[RoomName, ...]:
         """The rooms that have messages."""
@@ -173,6 +194,25 @@ class MemoryRoomLog:
         follower = self._following.pop(room, None)
         if follower is not None:
             self._stream.unfollow(room, follower)
+
+    @property
+    def identity(self) -> str:
+        """Which stream it is; see `IRoomLog`."""
+        return self._stream.identity
+
+    def position(self, room: RoomName) -> int:
+        """Up to where the follower of a room has everything; see `IRoomLog`."""
+        return self._stream.last_seq if room in self._following else 0
+
+    async def since(self, room: RoomName, after: int, most: int) -> Replay:
+        """Read what came after a seq; see `IRoomLog`."""
+        messages = self._stream.messages(room)
+        removed = self._stream.removed(room)
+        found = messages[bisect.bisect_right(messages, after, key=_seq) :]
+        if len(found) > most:
+            removed = found[-most - 1].seq
+            found = found[-most:]
+        return Replay(tuple(found), (after + 1, removed) if removed > after else None)
 
     async def history(self, room: RoomName, count: int, before: int | None) -> Page:
         """Read a page of a room's past; see `IRoomLog`."""

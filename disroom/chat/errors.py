@@ -70,6 +70,24 @@ class NoSession(ChatError):
         )
 
 
+class ResumedElsewhere(ChatError):
+    """The user has taken the session up on another connection; this one is closed."""
+
+    code = "resumed-elsewhere"
+
+    def __init__(self) -> None:
+        super().__init__("you have taken this session up on another connection")
+
+
+class NamedAlready(ChatError):
+    """A session can be taken up only before a name was chosen."""
+
+    code = "named-already"
+
+    def __init__(self, nick: str) -> None:
+        super().__init__(f"you are {nick} here; resume on a new connection, before anything else")
+
+
 class NoNick(ChatError):
     """The verb needs a name and the user has none yet."""
 

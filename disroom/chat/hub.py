@@ -25,6 +25,8 @@ from disroom.chat.interfaces import (
 )
 from disroom.chat.limits import Limits
 from disroom.chat.names import RoomName
+from disroom.chat.replies import Restored
+from disroom.chat.resumption import Absent, Seen, Token
 from disroom.chat.room import Room
 from disroom.chat.session import Session
 
@@ -81,6 +83,30 @@ class Hub:
         session = Session(self, member)
         self.sessions[session.id] = session
         return session
+
+    async def resume(self, member: IMember, token: str, seen: Seen) -> tuple[Session, Restored]:
+        """Give a client the session back that it shows a token of, from whichever instance has it.
+
+        The session's `Session.catch_up` must follow, once the client has the answer.
+
+        Args:
+            member: The client.
+            token: As `Resumable` and `Restored` have it.
+            seen: What the client has already.
+
+        Raises:
+            NoSession: It has ended, or that is no token of it.
+            StoreUnavailable, PresenceUnavailable: It cannot be taken up just now; the same token
+                is good for another attempt.
+        """
+        presented = Token.parse(token)
+        fresh = Token(presented.session, self.runtime.fresh_id())
+        held = await self.presence.resume(presented.session, presented.key, fresh.key)
+        session = self.sessions.get(presented.session)
+        if session is None:
+            session = Session(self, Absent(), presented.session, held.nick)
+            self.sessions[session.id] = session
+        return session, await session.resume(member, fresh, held.rooms, seen)
 
     # Rooms.
 
@@ -202,8 +228,7 @@ class Hub:
         session = self.sessions.get(message.session)
         if session is None:
             return False
-        session.receive_private(PrivateReceived(message))
-        return True
+        return session.receive_private(PrivateReceived(message))
 
     # Time.
 

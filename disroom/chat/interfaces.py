@@ -31,6 +31,20 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Replay:
+    """What came into a room after some message.
+
+    Attributes:
+        messages: Oldest first, with nothing of that room missing in between.
+        lost: The first and the last seq of a range before them in which some may have been removed,
+            or were too many to be read; None where there was none.
+    """
+
+    messages: tuple[Message, ...]
+    lost: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Topic:
     """What a room is about: who said so, and when (Unix seconds)."""
 
@@ -136,6 +150,11 @@ class IRoomFollower(Interface):
 class IRoomLog(Interface):
     """The durable, ordered messages of every room."""
 
+    identity = Attribute(
+        "Which log it is: a str that changes when the log was lost and begun anew, so that seqs "
+        "from before mean nothing."
+    )
+
     def append(room: RoomName, draft: Draft) -> Awaitable[int]:
         """Store a message and return its seq once it is durable; idempotent by ``draft.id``.
 
@@ -159,6 +178,16 @@ class IRoomLog(Interface):
 
     def unfollow(room: RoomName) -> None:
         """Stop following. The follower receives nothing more from now on. Idempotent."""
+
+    def position(room: RoomName) -> int:
+        """The seq up to which the follower of a room has been given everything; 0 for none."""
+
+    def since(room: RoomName, after: int, most: int) -> Awaitable[Replay]:
+        """Read what came after a seq, as far as `position` at least; the last ``most`` of it.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
 
     def history(room: RoomName, count: int, before: int | None) -> Awaitable[Page]:
         """Read the last ``count`` messages, or the last ones with a seq less than ``before``.

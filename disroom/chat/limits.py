@@ -19,6 +19,7 @@ class Limits:
         history_most: Messages that ``history`` shows at the most.
         listed: Members and rooms named in one list; the others are counted.
         give_up: Seconds after which a message that waits behind one that failed fails as well.
+        grace: Seconds for which a session with a token is kept when its connection is lost.
     """
 
     rooms: int = 50
@@ -30,3 +31,4 @@ class Limits:
     history_most: int = 1000
     listed: int = 200
     give_up: float = 15.0
+    grace: float = 30.0

@@ -54,6 +54,7 @@ class Entered:
     Attributes:
         topic: None where the room has none.
         backlog: The room's last messages; None where the user was in the room already.
+        position: The seq up to which the user has been given everything of the room.
     """
 
     room: RoomName
@@ -61,6 +62,7 @@ class Entered:
     users: UserList
     topic: Topic | None
     backlog: History | None
+    position: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +120,37 @@ class Whois:
     whereabouts: Whereabouts
 
 
+@dataclass(frozen=True, slots=True)
+class Resumable:
+    """The session outlives its connection, for ``grace`` seconds; ``token`` takes it up again."""
+
+    token: str
+    grace: float
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """The user has its session back; what it missed follows as events.
+
+    Attributes:
+        rooms: Those that it is in, each with a backlog where it is not known what the user has of
+            it, so that nothing follows but what is new.
+        current: The room that it talks in.
+        token: The next one.
+        grace: As in `Resumable`.
+    """
+
+    nick: Nick
+    rooms: tuple[Entered, ...]
+    current: RoomName | None
+    token: str
+    grace: float
+
+
 Reply = (
     Named
+    | Resumable
+    | Restored
     | UserList
     | History
     | Entered

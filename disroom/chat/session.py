@@ -9,7 +9,9 @@ it to empty; nothing else does.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 from disroom.chat.errors import (
@@ -18,14 +20,17 @@ from disroom.chat.errors import (
     NoNick,
     NoRoom,
     NoSuchNick,
+    NotDelivered,
     NotInRoom,
     PresenceUnavailable,
+    ResumedElsewhere,
     StoreUnavailable,
     TextTooLong,
     TooManyRooms,
 )
 from disroom.chat.events import (
     Draft,
+    Event,
     Member,
     Message,
     PrivateMessage,
@@ -34,7 +39,7 @@ from disroom.chat.events import (
     RoomEvent,
     StoredAfterAll,
 )
-from disroom.chat.interfaces import IMember, Roster, Topic
+from disroom.chat.interfaces import IMember, Replay, Roster, Topic
 from disroom.chat.names import Nick, RoomName
 from disroom.chat.outgoing import Outgoing, Receipt
 from disroom.chat.replies import (
@@ -45,11 +50,14 @@ from disroom.chat.replies import (
     IgnoreSet,
     ListedRoom,
     Named,
+    Restored,
+    Resumable,
     RoomList,
     TopicIs,
     UserList,
     Whois,
 )
+from disroom.chat.resumption import MOST_REPLAYED, Absent, CatchUp, Resumption, Seen, Token
 from disroom.chat.room import Room
 from disroom.chat.text import clean
 
@@ -72,9 +80,9 @@ class Session:
         current: The room in which the user talks.
     """
 
-    def __init__(self, hub: Hub, member: IMember) -> None:
-        self.id = hub.runtime.fresh_id()
-        self.nick: Nick | None = None
+    def __init__(self, hub: Hub, member: IMember, id_: str = "", nick: Nick | None = None) -> None:
+        self.id = id_ or hub.runtime.fresh_id()
+        self.nick = nick
         self.current: Room | None = None
         self._hub = hub
         self._member = member
@@ -83,11 +91,12 @@ class Session:
         self._outgoing = Outgoing(
             log=hub.log,
             runtime=hub.runtime,
-            tell=member.deliver,
+            tell=self._tell,
             most=hub.limits.unsent,
             give_up=hub.limits.give_up,
         )
         self._closed = False
+        self._resumption: Resumption | None = None
 
     @property
     def rooms(self) -> tuple[RoomName, ...]:
@@ -104,7 +113,8 @@ class Session:
             PresenceUnavailable: It cannot be asked for just now.
         """
         if self.nick is None:
-            await self._hub.presence.claim(self.id, nick)
+            key = self._resumption.key if self._resumption else ""
+            await self._hub.presence.claim(self.id, nick, key)
             if self._closed:
                 await self._release("connection lost")
                 raise NoNick
@@ -159,26 +169,33 @@ class Session:
         nick = self._named()
         if name in self._rooms:
             room = self.current = self._rooms[name]
-            return Entered(room.name, nick, await self.users(room.name), room.topic, None)
+            users = await self.users(room.name)
+            position = self._hub.log.position(room.name)
+            return Entered(room.name, nick, users, room.topic, None, position)
         if len(self._rooms) >= self._hub.limits.rooms:
             raise TooManyRooms(self._hub.limits.rooms)
+        room = self.current = await self._enter(name)
+        return self._entered(room, nick, self._backlog(room))
+
+    async def _enter(self, name: RoomName) -> Room:
         room = await self._hub.enter(name)
         try:
             self._named()
             roster = await self._hub.presence.join(self.id, name, room.version)
-            self._named()
-            members = room.admit(self, Member(self.id, nick), roster)
-            self._rooms[name] = self.current = room
+            room.admit(self, Member(self.id, self._named()), roster)
+            self._rooms[name] = room
         finally:
             self._hub.entered(name)
-        limits = self._hub.limits
-        return Entered(
-            room.name,
-            nick,
-            UserList(room.name, members[: limits.listed], len(members)),
-            room.topic,
-            History(room.name, limits.backlog, room.backlog()),
-        )
+        return room
+
+    def _entered(self, room: Room, nick: Nick, backlog: History | None) -> Entered:
+        members, most = room.members, self._hub.limits.listed
+        users = UserList(room.name, tuple(islice(members.values(), most)), len(members))
+        position = self._hub.log.position(room.name)
+        return Entered(room.name, nick, users, room.topic, backlog, position)
+
+    def _backlog(self, room: Room) -> History:
+        return History(room.name, self._hub.limits.backlog, room.backlog())
 
     async def leave(self, name: RoomName | None) -> Departed:
         """Leave a room, the current one if none is named, once what was sent is stored.
@@ -324,7 +341,8 @@ class Session:
 
         Raises:
             NoSuchNick: Nobody has that nick.
-            NotDelivered: The recipient's instance did not answer.
+            NotDelivered: The recipient's instance did not answer, or the recipient has lost its
+                connection and may come back.
         """
         sender = self._named()
         text = self._text(text, self._hub.limits.text_bytes)
@@ -337,9 +355,10 @@ class Session:
         )
         local = self._hub.sessions.get(where.session)
         if local:
-            local.receive_private(PrivateReceived(message))
-        elif not await self._hub.courier.send(where.instance, message):
-            raise NoSuchNick(nick.display)
+            if not local.receive_private(PrivateReceived(message)):
+                raise NotDelivered(nick.display)
+        elif not (where.instance and await self._hub.courier.send(where.instance, message)):
+            raise NotDelivered(nick.display)
         return PrivateSent(message)
 
     async def _post(
@@ -365,6 +384,8 @@ class Session:
 
     def receive(self, event: RoomEvent) -> None:
         """Take an event of one of the user's rooms."""
+        if self._resumption is not None and self._resumption.hold(event):
+            return
         if isinstance(event, Message):
             if event.session == self.id:
                 if self._outgoing.turned_up(event.id, event.seq):
@@ -373,33 +394,168 @@ class Session:
                 return
         self._member.deliver(event)
 
-    def receive_private(self, event: PrivateReceived) -> None:
-        """Take a private message."""
+    def receive_private(self, event: PrivateReceived) -> bool:
+        """Take a private message; False if there is nobody to show it to."""
+        if self._resumption is not None and self._resumption.ends_at is not None:
+            return False
         if event.message.sender not in self._ignored:
             self._member.deliver(event)
+        return True
+
+    def _tell(self, event: Event) -> None:
+        self._member.deliver(event)
 
     def tick(self, now: float) -> None:
         """Do what is due; ``now`` is the monotonic time."""
         self._outgoing.tick(now)
+        ends_at = self._resumption.ends_at if self._resumption else None
+        if ends_at is not None and now >= ends_at:
+            self.close("connection lost")
+
+    # Going on after a lost connection.
+
+    async def arm(self) -> Resumable:
+        """Have the session outlive its connection; a token from before is good no more.
+
+        Raises:
+            PresenceUnavailable: It cannot be noted just now.
+        """
+        token = Token(self.id, self._hub.runtime.fresh_id())
+        if self.nick is not None:
+            await self._hub.presence.arm(self.id, token.key)
+        self._arm(token)
+        return Resumable(str(token), self._hub.limits.grace)
+
+    def _arm(self, token: Token) -> Resumption:
+        if self._resumption is None:
+            self._resumption = Resumption(token.key)
+        self._resumption.key = token.key
+        return self._resumption
+
+    def disconnected(self, by: IMember, reason: str = "connection lost") -> None:
+        """Take note that the client is gone; without a token, or a name, the session ends.
+
+        Args:
+            by: The client. Nothing happens where the session has another one by now.
+            reason: As in `close`, where it ends.
+        """
+        hub, resumption = self._hub, self._resumption
+        if by is not self._member or self._closed:
+            return
+        if resumption is None or self.nick is None or not hub.limits.grace or hub.stopping:
+            self.close(reason)
+            return
+        positions = {name: hub.log.position(name) for name in self._rooms}
+        self._suspend(resumption, positions)
+
+    def _suspend(self, resumption: Resumption, positions: Mapping[RoomName, int]) -> None:
+        grace = self._hub.limits.grace
+        self._member = Absent()
+        resumption.lose(self._hub.runtime.monotonic() + grace, positions)
+        self._hub.runtime.spawn(self._note_suspended(grace), "suspending a session")
+
+    async def _note_suspended(self, grace: float) -> None:
+        with suppress(PresenceUnavailable):  # suspend makes it good when the store is back
+            await self._hub.presence.suspend(self.id, grace)
+
+    async def resume(
+        self, member: IMember, token: Token, rooms: Iterable[RoomName], seen: Seen
+    ) -> Restored:
+        """Speak to another client from now on; `catch_up` must follow, once it has the answer.
+
+        Args:
+            member: The client.
+            token: The next one.
+            rooms: Those that the session is in.
+            seen: What the client has already.
+
+        Raises:
+            StoreUnavailable, PresenceUnavailable: A room cannot be entered just now; the session
+                is kept as after a lost connection, and can be resumed again.
+        """
+        nick, hub = self._named(), self._hub
+        resumption = self._arm(token)
+        if not isinstance(self._member, Absent):
+            before, self._member = self._member, Absent()
+            before.close(ResumedElsewhere())
+        anew = seen.log not in ("", hub.log.identity)
+        for name in self._rooms:
+            resumption.begin(name, seen.seqs, anew=anew)
+        try:
+            for name in rooms:
+                if name not in self._rooms:
+                    resumption.begin(name, seen.seqs, anew=anew)
+                    self.current = await self._enter(name)
+        except ChatError:
+            self._suspend(resumption, {})
+            raise
+        entered = []
+        for name, catch_up in resumption.unfinished():
+            room, backlog = self._rooms[name], None
+            if catch_up.after is None:
+                backlog = None if anew else self._backlog(room)
+                catch_up.after = hub.log.position(name)
+            entered.append(self._entered(room, nick, backlog))
+        resumption.resumed(self._member.kept if isinstance(self._member, Absent) else ())
+        self._member = member
+        current = self.current.name if self.current else None
+        return Restored(nick, tuple(entered), current, str(token), hub.limits.grace)
+
+    def catch_up(self) -> None:
+        """Show what was missed, each room by itself, and then what has come since."""
+        resumption = self._resumption
+        if resumption is None:
+            return
+        for event in resumption.take_kept():
+            self._member.deliver(event)
+        for name, catch_up in resumption.unfinished():
+            work = self._catch_up(resumption, name, catch_up)
+            self._hub.runtime.spawn(work, "making up for a room")
+
+    async def _catch_up(self, resumption: Resumption, name: RoomName, catch_up: CatchUp) -> None:
+        log, after = self._hub.log, catch_up.after or 0
+        try:
+            replay = await log.since(name, after, MOST_REPLAYED)
+        except StoreUnavailable:
+            replay = Replay((), (after + 1, log.position(name)))
+        if resumption.finish(name, catch_up):
+            for event in catch_up.release(replay, log.position(name)):
+                self.receive(event)
+
+    def heard(self) -> None:
+        """Take note of a request of the client: it has its new token, so the old one goes."""
+        resumption = self._resumption
+        if resumption is not None and resumption.unsettled:
+            resumption.unsettled = False
+            self._hub.runtime.spawn(self._settle(), "forgetting a token")
+
+    async def _settle(self) -> None:
+        with suppress(PresenceUnavailable):  # the old one ends with the session
+            await self._hub.presence.settle(self.id)
 
     # The end.
 
-    def close(self, reason: str) -> None:
+    def close(self, reason: str, *, by: IMember | None = None) -> None:
         """End the session now: what is still queued is dropped, rooms and nick are given up.
 
         Args:
             reason: Shown to the rooms, for instance ``connection lost``; empty for a mere leaving.
+            by: The client that ends it, if one does. Nothing happens where the session has another
+                one by now.
         """
-        if self._end():
+        if by in (None, self._member) and self._end():
             self._hub.runtime.spawn(self._release(reason), "releasing a session")
 
-    async def exit(self) -> None:
+    async def exit(self, *, by: IMember) -> None:
         """End the session once everything that was sent is stored or has failed.
 
         When this returns the nick is free for whoever comes next, unless presence is unavailable.
+
+        Args:
+            by: As in `close`.
         """
         await self.sent()
-        if self._end():
+        if by is self._member and self._end():
             await self._release("")
 
     def _end(self) -> bool:
@@ -421,7 +577,7 @@ class Session:
     def part(self) -> None:
         """End what is here of a session that goes on at another instance."""
         self._end()
-        self._member.close(None)
+        self._member.close(ResumedElsewhere())
 
     async def _release(self, reason: str) -> None:
         if self._hub.stopping:

@@ -17,10 +17,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from disroom.chat.errors import ChatError
+from disroom.chat.errors import ChatError, NamedAlready
 from disroom.chat.events import Event
 from disroom.chat.hub import Hub
 from disroom.chat.interfaces import IMember
+from disroom.chat.replies import Restored
+from disroom.chat.resumption import Seen
 from disroom.transports.connections import Connections
 from disroom.transports.intake import Intake
 from disroom.transports.lane import Lane, Pace
@@ -228,11 +230,34 @@ class Client:
         else:
             await self._speech.obey(item)
 
+    async def resume(self, token: str, seen: Seen, answer: Callable[[Restored], bytes]) -> None:
+        """Speak for another session from now on, and end the one that has done nothing yet.
+
+        Args:
+            token: Of the other session.
+            seen: What the client has of its rooms.
+            answer: Writes the answer, which what was missed follows.
+
+        Raises:
+            NamedAlready: This one has a nick.
+            ChatError: As `Hub.resume` says.
+        """
+        if self.session.nick is not None:
+            raise NamedAlready(self.session.nick.display)
+        session, restored = await self._reception.hub.resume(self, token, seen)
+        self.session.close("", by=self)
+        self.session = session
+        if self.closing:
+            session.disconnected(self)
+            return
+        self.write(answer(restored))
+        session.catch_up()
+
     # Going.
 
     async def exit(self, last: bytes = b"") -> None:
         """End the session once all that was sent is stored, and close."""
-        await self.session.exit()
+        await self.session.exit(by=self)
         if self._lost or not self.closing:
             self.hang_up(last + self._speech.farewell(None))
 
@@ -246,13 +271,13 @@ class Client:
         """Say goodbye, with the reason if there is one, and close."""
         if self.closing:
             return
-        self.session.close(error.code.replace("-", " ") if error else "")
+        self.session.close(error.code.replace("-", " ") if error else "", by=self)
         self.hang_up(self._speech.farewell(error))
 
     def _overflowed(self) -> None:
         """The client does not read: tell it why, in case it ever does, and close."""
         self._log.warn("Closing {peer}: it does not read", peer=self._transport.getPeer())
-        self.session.close("not reading")
+        self.session.disconnected(self, "not reading")
         self._transport.write(self._speech.error(SlowClient()))
         self.hang_up()
 
@@ -282,5 +307,5 @@ class Client:
         self.outbox.stopProducing()
         if not self.closing and not (self.input_ended and not self._lane.idle):
             self._lane.clear()
-            self.session.close("connection lost")
+            self.session.disconnected(self)
         self.closing = self._lost = True

@@ -30,6 +30,7 @@ _VERBS: dict[type[Any], Callable[[Session, Any], Awaitable[Answer]]] = {
     commands.GetHistory: lambda s, c: s.history(c.count, c.before, c.room),
     commands.SetAway: lambda s, c: s.away(c.text),
     commands.Ignore: _ignore,
+    commands.MakeResumable: lambda s, _: s.arm(),
     commands.WhoIs: lambda s, c: s.whois(c.nick),
 }
 
@@ -43,11 +44,12 @@ _POSTS: dict[type[Any], Callable[..., Awaitable[str]]] = {
 async def dispatch(session: Session, command: commands.Command) -> Answer:
     """Carry out a command that concerns the session and return what it answers, if anything.
 
-    What concerns the connection alone (talk, ping, help, motd, exit) is its transport's.
+    What concerns the connection (talk, ping, help, motd, exit, resume) is its transport's.
 
     Raises:
         ChatError: As the session's verb says.
     """
+    session.heard()
     if isinstance(command, commands.Post):
         await post(session, command)
         return None

@@ -18,6 +18,7 @@ from zope.interface import implementer
 
 from disroom.chat.errors import ChatError
 from disroom.chat.names import Nick, RoomName
+from disroom.chat.resumption import Seen
 from disroom.transports.client import Client, ClientSettings, Reception
 from disroom.transports.dispatch import dispatch
 from disroom.wire import commands
@@ -244,6 +245,9 @@ class LineProtocol(LineReceiver):
         motd = self._owner.settings.motd
         self._say(*motd, "-- that was it" if motd else "-- there is no message of the day")
 
+    async def _resume(self, command: commands.Resume) -> None:
+        await self.client.resume(command.token, Seen(), self._owner.format.reply)
+
     async def _exit(self, _: commands.Exit) -> None:
         await self.client.exit()
 
@@ -270,6 +274,7 @@ _OWN: dict[type[Any], Callable[[LineProtocol, Any], Awaitable[None]]] = {
     commands.Ping: LineProtocol._ping,
     commands.Help: LineProtocol._help,
     commands.ShowMotd: LineProtocol._motd,
+    commands.Resume: LineProtocol._resume,
     commands.Exit: LineProtocol._exit,
 }
 """The verbs that concern the connection alone."""

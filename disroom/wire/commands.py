@@ -143,6 +143,18 @@ class WhoIs:
 
 
 @dataclass(frozen=True, slots=True)
+class MakeResumable:
+    """Have the session outlive its connection, and tell the token that takes it up again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Take a session up again."""
+
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
 class Talk:
     """Whether a line without a leading ``/`` is said."""
 
@@ -189,6 +201,8 @@ Command: TypeAlias = (
     | SetAway
     | Ignore
     | WhoIs
+    | MakeResumable
+    | Resume
     | Talk
     | Ping
     | Help
@@ -337,6 +351,8 @@ VERBS: tuple[Verb, ...] = (
     Verb("ignore", "ignore NICK", "hide what somebody says", lambda r: Ignore(_nick(r), True)),
     Verb("unignore", "unignore NICK", "show it again", lambda r: Ignore(_nick(r), False)),
     Verb("whois", "whois NICK", "see who somebody is", lambda r: WhoIs(_nick(r))),
+    Verb("session", "session", "be able to come back as you are", _alone(MakeResumable())),
+    Verb("resume", "resume TOKEN", "come back as you were", lambda r: Resume(_word(r))),
     Verb("ping", "ping", "get a sign of life", _alone(Ping())),
     Verb("motd", "motd", "see the message of the day", _alone(ShowMotd())),
     Verb("help", "help [VERB]", "see this, or more about a verb", _help),

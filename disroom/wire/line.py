@@ -36,6 +36,8 @@ from disroom.chat.replies import (
     IgnoreSet,
     Named,
     Reply,
+    Restored,
+    Resumable,
     RoomList,
     TopicIs,
     UserList,
@@ -103,6 +105,8 @@ class LineFormat:
             Delayed: lambda _: ("-- your message is delayed; still trying",),
             Failed: lambda e: (error_line(e.error),),
             StoredAfterAll: self._stored_after_all,
+            Resumable: self._resumable,
+            Restored: self._restored,
             Named: lambda r: (f"You are {r.nick}",),
             Entered: self._entered,
             Departed: self._departed,
@@ -197,6 +201,22 @@ class LineFormat:
             yield from self._history(reply.backlog)
         else:
             yield f"-- now talking in #{reply.room}"
+
+    @staticmethod
+    def _resumable(reply: Resumable) -> tuple[str]:
+        within = f"within {reply.grace:g} s of a lost connection"
+        return (f"-- to come back as you are, {within}: resume {reply.token}",)
+
+    def _restored(self, reply: Restored) -> Iterable[str]:
+        yield f"You are {reply.nick} again"
+        for entered in reply.rooms:
+            yield f"Joined room {entered.room} as {reply.nick}"
+            yield from self._users(entered.users)
+            if entered.backlog:
+                yield from self._history(entered.backlog)
+        if reply.current:
+            yield f"-- now talking in #{reply.current}"
+        yield from self._resumable(Resumable(reply.token, reply.grace))
 
     @staticmethod
     def _departed(reply: Departed) -> Iterable[str]:

@@ -495,7 +495,7 @@ class Chat(RuleBasedStateMachine):
         """Somebody says goodbye, and waits for what it has sent."""
         visitor = data.draw(st.sampled_from(self.idle()))
         self.visitors.remove(visitor)
-        self.leaving.append(run(visitor.user.session.exit()))
+        self.leaving.append(run(visitor.user.session.exit(by=visitor.user.client)))
 
     @rule(where=st.integers(0, 1), step=st.sampled_from(STEPS))
     def hold(self, where: int, step: str) -> None:

@@ -567,7 +567,7 @@ def test_a_private_message_that_does_not_arrive_is_told_of(world: World) -> None
     world.post.silent.clear()
     world.two.gate.hold("release")
     bob.session.close("")
-    with pytest.raises(NoSuchNick):
+    with pytest.raises(NotDelivered):
         outcome(ann.whisper("bob", "hi"))
 
 

@@ -19,6 +19,7 @@ from disroom.chat.events import (
     Gap,
     Joined,
     Left,
+    MarkedAway,
     Member,
     Message,
     PrivateReceived,
@@ -31,6 +32,7 @@ from disroom.chat.interfaces import (
     IPresenceWatcher,
     IRoomFollower,
     Page,
+    Replay,
     Resumed,
     Roster,
     Topic,
@@ -38,6 +40,8 @@ from disroom.chat.interfaces import (
 )
 from disroom.chat.limits import Limits
 from disroom.chat.names import Nick, RoomName
+from disroom.chat.replies import Restored
+from disroom.chat.resumption import Seen
 from disroom.chat.session import Session
 from tests.chat.stepped import SteppedRuntime
 
@@ -157,6 +161,10 @@ class GatedLog(MemoryRoomLog):
     async def history(self, room: RoomName, count: int, before: int | None) -> Page:
         """Read history."""
         return await self._gate.around("history", super().history(room, count, before))
+
+    async def since(self, room: RoomName, after: int, most: int) -> Replay:
+        """Read what was missed."""
+        return await self._gate.around("since", super().since(room, after, most))
 
     async def topics(self, rooms: Iterable[RoomName]) -> Mapping[RoomName, Topic]:
         """Read topics."""
@@ -318,6 +326,8 @@ def in_words(event: Event) -> str:
             return f"#{event.room} {event.old}>{event.new}"
         case Gap():
             return f"#{event.room} gap {event.first}..{event.last}"
+        case MarkedAway(member=member):
+            return f"#{event.room} {member.nick} {'away' if member.away else 'back'}"
         case PrivateReceived(message=message):
             return f"({message.sender}) {message.text}"
         case _:
@@ -333,11 +343,30 @@ class User:
 
     def __init__(self, hub: Hub) -> None:
         self.client = Client()
+        self.hub = hub
         self.session: Session = hub.connect(self.client)
 
     def story(self) -> list[str]:
         """What was shown since this was asked the last time, in words."""
         return self.client.story()
+
+    def arm(self) -> str:
+        """Ask for a token."""
+        return outcome(self.session.arm()).token
+
+    def drop(self) -> None:
+        """Lose the connection."""
+        self.session.disconnected(self.client)
+
+    def resume(self, token: str, seen: Seen | None = None) -> Deferred[Restored]:
+        """Take a session up again, and show what was missed."""
+
+        async def work() -> Restored:
+            self.session, restored = await self.hub.resume(self.client, token, seen or Seen())
+            self.session.catch_up()
+            return restored
+
+        return run(work())
 
     def name(self, nick: str) -> Deferred[Any]:
         """Take a nick."""

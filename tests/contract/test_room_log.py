@@ -13,7 +13,7 @@ from disroom.adapters.jetstream import JetStreamRoomLog
 from disroom.adapters.memory_log import MemoryRoomLog, MemoryStream
 from disroom.chat.errors import TextTooLong
 from disroom.chat.events import Message
-from disroom.chat.interfaces import IRoomLog, Page
+from disroom.chat.interfaces import IRoomLog, Page, Replay
 from disroom.chat.names import Nick, RoomName
 from tests.adapters.nats_log import (
     ALICE,
@@ -76,7 +76,7 @@ async def following(log: RoomLog, room: RoomName = TEA, recent: int = 0) -> Foll
     return follower
 
 
-def texts(page: Page) -> list[str]:
+def texts(page: Page | Replay) -> list[str]:
     """What was said on a page."""
     return [message.text for message in page.messages]
 
@@ -332,3 +332,65 @@ async def test_names_are_shown_as_they_were_written(store: Store) -> None:
     await log.append(TEA, type(sent)(sent.id, "said", bob, sent.session, sent.text))
     (message,) = (await log.history(TEA, 1, None)).messages
     assert (message.nick.display, message.nick.key) == ("BoB", "bob")
+
+
+# What was missed.
+
+
+@promise
+async def test_what_was_missed_is_read_from_where_it_began(store: Store) -> None:
+    """Who comes back gets what came after the last message that it has, and nothing else."""
+    here, there = await store.log(), await store.log()
+    seqs = await say(here, "0", "1")
+    await say(here, "elsewhere", room=RUM)
+    seqs += await say(here, "2", "3")
+    for log in (here, there):
+        assert texts(await log.since(TEA, 0, 10)) == ["0", "1", "2", "3"]
+        missed = await log.since(TEA, seqs[1], 10)
+        assert (texts(missed), missed.lost) == (["2", "3"], None)
+        missed = await log.since(TEA, seqs[3], 10)
+        assert (texts(missed), missed.lost) == ([], None)
+
+
+@promise
+async def test_what_is_too_much_to_be_made_up_for_is_named(store: Store) -> None:
+    """Of too many messages the last come, and it is told which did not."""
+    log = await store.log()
+    seqs = await say(log, *"0123456")
+    missed = await log.since(TEA, seqs[0], 3)
+    assert texts(missed) == ["4", "5", "6"]
+    assert missed.lost == (seqs[1], seqs[3])
+
+
+@promise
+async def test_what_was_removed_meanwhile_is_named(store: Store) -> None:
+    """Nobody takes what retention removed for something that was never said."""
+    log = await store.log()
+    seqs = await say(log, *"01234")
+    await log.purge(TEA, seqs[2])
+    missed = await log.since(TEA, seqs[0], 10)
+    assert texts(missed) == ["3", "4"]
+    assert missed.lost == (seqs[1], seqs[2])
+    await log.purge(TEA, seqs[4])
+    missed = await log.since(TEA, seqs[0], 10)
+    assert (texts(missed), missed.lost) == ([], (seqs[1], seqs[4]))
+
+
+@promise
+async def test_a_follower_has_everything_up_to_the_position(store: Store) -> None:
+    """What is newer than the position is still to come, and what is not has come."""
+    log = await store.log()
+    await say(log, "before")
+    assert log.position(TEA) == 0
+    follower = await following(log)
+    before = log.position(TEA)
+    (seq,) = await say(log, "hello")
+    await follower.hears("hello")
+    assert before < seq <= log.position(TEA)
+
+
+@promise
+async def test_the_log_has_an_identity(store: Store) -> None:
+    """All instances agree which log their seqs are of."""
+    here, there = await store.log(), await store.log()
+    assert here.identity == there.identity != ""

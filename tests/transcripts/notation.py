@@ -2,12 +2,15 @@ r"""How a transcript writes bytes down: text as it is, times as examples, the re
 
 ``\r \n \t \0 \e`` are control characters, ``\x7f`` is a byte, ``\u202e`` a character, ``\\`` a
 backslash, ``\[300 x]`` 300 times ``x``; a backslash at the very end says that no line end follows.
+``<first token>`` is a word that cannot be known beforehand: any where it is first received, and the
+same from then on.
 """
 
 from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 _ESCAPE = re.compile(
@@ -21,6 +24,8 @@ _SHORT = {"r": "\r", "n": "\n", "t": "\t", "0": "\0", "e": "\x1b", "\\": "\\"}
 _SHOWN = {character: f"\\{name}" for name, character in _SHORT.items()}
 
 _TIME = re.compile(r"(?:\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d")
+_TOKEN = re.compile(r"<[a-z]+ token>")
+_OPEN = re.compile(f"{_TIME.pattern}|{_TOKEN.pattern}")
 _DATED = "%Y-%m-%d %H:%M:%S"
 _DAY_SECONDS = 86400
 
@@ -67,28 +72,58 @@ class Line:
     text: str
     ended: bool
     _pattern: re.Pattern[bytes]
+    _open: tuple[str, ...]
 
     @classmethod
     def parse(cls, text: str) -> Line:
         """Read one; raises ValueError as `parse_text` does."""
         _, ended = parse_text(text)
         written = text if ended else text[:-1]
-        pattern, at = b"", 0
-        for found in _TIME.finditer(written):
+        pattern, at, left_open = b"", 0, []
+        for found in _OPEN.finditer(written):
             pattern += re.escape(_bytes(written[at : found.start()]))
-            pattern += b"(%s)" % re.sub(rb"\d", rb"\\d", found[0].encode())
+            example = rb"\S+" if _TOKEN.fullmatch(found[0]) else found[0].encode()
+            pattern += b"(%s)" % re.sub(rb"\d", rb"\\d", example)
+            left_open.append(found[0])
             at = found.end()
-        return cls(text, ended, re.compile(pattern + re.escape(_bytes(written[at:]))))
+        pattern += re.escape(_bytes(written[at:]))
+        return cls(text, ended, re.compile(pattern), tuple(left_open))
 
     @property
     def size(self) -> int:
         """How many bytes it has, without its end."""
         return len(parse_text(self.text)[0])
 
-    def matches(self, data: bytes, began: float) -> bool:
-        """Whether these bytes, without a line end, are it; ``began`` is a Unix time."""
+    def matches(self, data: bytes, began: float, tokens: dict[str, str]) -> bool:
+        """Whether these bytes, without a line end, are it.
+
+        Args:
+            data: What was received.
+            began: When the conversation began, Unix seconds.
+            tokens: Those received so far, by the names that the transcript gives them; added to.
+        """
         found = self._pattern.fullmatch(data)
-        return found is not None and all(_lies_within(t.decode(), began) for t in found.groups())
+        if found is None:
+            return False
+        words = [word.decode() for word in found.groups()]
+        for name, word in zip(self._open, words, strict=True):
+            if _TOKEN.fullmatch(name):
+                if tokens.setdefault(name, word) != word:
+                    return False
+            elif not _lies_within(word, began):
+                return False
+        return True
+
+
+def with_tokens(text: str, tokens: Mapping[str, str]) -> str:
+    """Put tokens in the place of their names; raises ValueError where one was not received yet."""
+
+    def token(name: re.Match[str]) -> str:
+        if name[0] not in tokens:
+            raise ValueError(f"{name[0]} was not received yet")
+        return tokens[name[0]]
+
+    return _TOKEN.sub(token, text)
 
 
 def _bytes(text: str) -> bytes:

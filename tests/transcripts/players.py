@@ -26,6 +26,7 @@ class Player:
         client: How it is connected.
         clients: The group in which it is read.
         began: When the conversation began, Unix seconds; no time that is shown may lie before it.
+        tokens: Those received in the conversation, by anybody.
         line_end: What Enter sends.
         terminal: What is typed is echoed, and how the screen breaks lines does not matter.
 
@@ -41,6 +42,7 @@ class Player:
         clients: Clients,
         *,
         began: float,
+        tokens: dict[str, str],
         line_end: bytes = b"\r\n",
         terminal: bool = False,
     ) -> None:
@@ -50,6 +52,7 @@ class Player:
         self.gone = False
         self._clients = clients
         self._began = began
+        self._tokens = tokens
         self._line_end = line_end
         self._terminal = terminal
         self._received_end = b"\n" if terminal else b"\r\n"
@@ -72,7 +75,7 @@ class Player:
             received = self._next_line() if missing[0].ended else self._next(missing[0].size)
             if received is None:
                 self._refuse([line.text for line in missing])
-            found = next((line for line in missing if line.matches(received, self._began)), None)
+            found = next((line for line in missing if self._is(line, received)), None)
             if found is None:
                 self._refuse([line.text for line in missing])
             missing.remove(found)
@@ -89,7 +92,7 @@ class Player:
         while True:
             for received in self._rest.split(self._received_end)[:-1]:
                 self._compared += len(received) + len(self._received_end)
-                if line.matches(received, self._began):
+                if self._is(line, received):
                     return
             if self._next_line() is None:
                 self._refuse([line.text])
@@ -137,6 +140,9 @@ class Player:
         if self._terminal:
             received = received.replace(b"\r", b"")
         return received[self._compared :]
+
+    def _is(self, line: Line, received: bytes) -> bool:
+        return line.matches(received, self._began, self._tokens)
 
     def _next_line(self) -> bytes | None:
         """Return the next line without its end; None if none comes."""

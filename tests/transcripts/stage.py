@@ -13,7 +13,7 @@ from tests.processes.child import Child
 from tests.processes.client import LineClient, ProgramClient
 from tests.processes.disroom import DisroomProcess
 from tests.processes.text_client import Clients
-from tests.transcripts.notation import Line, parse_hex, parse_text
+from tests.transcripts.notation import Line, parse_hex, parse_text, with_tokens
 from tests.transcripts.players import Mismatch, Player
 from tests.transcripts.script import Transcript
 
@@ -42,6 +42,7 @@ class Stage:
         self._players: dict[str, Player] = {}
         self._clients = Clients()
         self._began = time.time()
+        self._tokens: dict[str, str] = {}
         self._patience = 10.0
         self._started = ExitStack()
         chat.settings.update(transcript.settings)
@@ -107,7 +108,7 @@ class Stage:
         listening = self._servers[server or "one"].listening
         address = listening[-1] if other else listening[0]
         client = LineClient(self._clients, address, receive_buffer=RECEIVE_BUFFER)
-        self._players[who] = Player(client, self._clients, began=self._began)
+        self._players[who] = Player(client, self._clients, began=self._began, tokens=self._tokens)
 
     def run(self, who: str, command: str, server: str | None) -> None:
         """Run a program on a terminal."""
@@ -125,13 +126,14 @@ class Stage:
             client,
             self._clients,
             began=self._began,
+            tokens=self._tokens,
             line_end=b"\r" if terminal else b"\n",
             terminal=terminal,
         )
 
     def send(self, who: str, text: str | None) -> None:
         """Send a line, or a part of one."""
-        data, ended = parse_text(text or "")
+        data, ended = parse_text(with_tokens(text or "", self._tokens))
         self._player(who).send(data, whole_line=ended)
 
     def send_hex(self, who: str, text: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.transcripts.notation import Line, parse_hex, parse_text, show
+from tests.transcripts.notation import Line, parse_hex, parse_text, show, with_tokens
 
 
 @pytest.mark.parametrize(
@@ -55,12 +55,23 @@ def test_a_time_is_any_time_of_the_conversation() -> None:
     dated = Line.parse("[2026-11-24 15:04:05] #tea bob: hello")
     now = time.time()
     clock, date = time.strftime("%H:%M:%S", time.gmtime(now)), "%Y-%m-%d %H:%M:%S"
-    assert line.matches(f"[{clock}] #tea bob: hello".encode(), now)
-    assert not line.matches(f"[{clock}] #tea bob: hello ".encode(), now)
-    assert not line.matches(f"[{clock[:-1]}] #tea bob: hello".encode(), now)
+    assert line.matches(f"[{clock}] #tea bob: hello".encode(), now, {})
+    assert not line.matches(f"[{clock}] #tea bob: hello ".encode(), now, {})
+    assert not line.matches(f"[{clock[:-1]}] #tea bob: hello".encode(), now, {})
     for seconds, within in ((0, True), (-60, False), (60, False), (-86400, False)):
         then = time.gmtime(now + seconds)
         shown = f"[{time.strftime(date, then)}] #tea bob: hello".encode()
-        assert dated.matches(shown, now) is within
+        assert dated.matches(shown, now, {}) is within
         shown = f"[{time.strftime('%H:%M:%S', then)}] #tea bob: hello".encode()
-        assert line.matches(shown, now) is (within or seconds == -86400)
+        assert line.matches(shown, now, {}) is (within or seconds == -86400)
+
+
+def test_a_token_is_any_word_and_the_same_from_then_on() -> None:
+    """What cannot be known when a transcript is written is still compared, and can be sent."""
+    line, tokens = Line.parse("-- resume <first token>"), dict[str, str]()
+    assert not line.matches(b"-- resume two words", 0.0, tokens)
+    assert line.matches(b"-- resume a.b", 0.0, tokens)
+    assert not line.matches(b"-- resume a.c", 0.0, tokens)
+    assert with_tokens("resume <first token>", tokens) == "resume a.b"
+    with pytest.raises(ValueError, match="second"):
+        with_tokens("resume <second token>", tokens)

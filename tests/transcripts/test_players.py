@@ -33,7 +33,7 @@ def peer(clients: Clients) -> Iterator[Peer]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         client = LineClient(clients, listener.getsockname())
         connection, _ = listener.accept()
-        player = Player(client, clients, began=time.time())
+        player = Player(client, clients, began=time.time(), tokens={})
         player.patience = 0.2
         with connection:
             yield Peer(player, connection)

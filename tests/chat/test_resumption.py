@@ -1,0 +1,386 @@
+"""Who lost its connection goes on where it was, on whichever instance."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from disroom.chat.errors import (
+    ChatError,
+    NickTaken,
+    NoSession,
+    NotDelivered,
+    NotStored,
+    ResumedElsewhere,
+    StoreUnavailable,
+)
+from disroom.chat.events import Gap, Message
+from disroom.chat.limits import Limits
+from disroom.chat.names import RoomName
+from disroom.chat.resumption import (
+    MOST_HELD,
+    MOST_KEPT,
+    MOST_REPLAYED,
+    Absent,
+    CatchUp,
+    Seen,
+    Token,
+)
+from tests.chat.world import Instance, User, World, in_words, outcome, run
+
+TEA, POT = RoomName.parse("tea"), RoomName.parse("pot")
+GRACE = Limits().grace
+
+Where = Callable[[World], Instance]
+SAME: Where = lambda world: world.one  # noqa: E731
+OTHER: Where = lambda world: world.two  # noqa: E731
+anywhere = pytest.mark.parametrize("where", [SAME, OTHER], ids=["same", "other"])
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """Two instances; whatever was spawned in a test must not have failed."""
+    one = World()
+    yield one
+    one.check()
+
+
+def last_seq(user: User) -> int:
+    """The seq of the last message that a user was shown."""
+    return max(event.seq for event in user.client.shown if isinstance(event, Message))
+
+
+@anywhere
+def test_who_comes_back_has_its_nick_its_rooms_and_what_it_missed(
+    world: World, where: Where
+) -> None:
+    """A lost connection costs nothing but the time."""
+    ann, bob = world.one.user("ann", "tea", "pot"), world.two.user("bob", "tea", "pot")
+    token = ann.arm()
+    outcome(bob.say("1", "tea"))
+    outcome(bob.say("2", "pot"))
+    seen = Seen(world.one.log.identity, {TEA: 1, POT: 2})
+    ann.drop()
+    for text, room in (("3", "tea"), ("4", "pot"), ("5", "tea")):
+        outcome(bob.say(text, room))
+    again = where(world).connect()
+    restored = outcome(again.resume(token, seen))
+    assert str(restored.nick) == str(again.session.nick) == "ann"
+    assert [str(entered.room) for entered in restored.rooms] == ["tea", "pot"]
+    assert all(entered.backlog is None for entered in restored.rooms)
+    story = again.story()
+    assert [line for line in story if "#tea" in line] == ["#tea bob: 3", "#tea bob: 5"]
+    assert [line for line in story if "#pot" in line] == ["#pot bob: 4"]
+    outcome(again.say("6", "tea"))
+    assert again.story() == ["#tea ann: 6"]
+
+
+@anywhere
+def test_the_others_see_it_away_meanwhile_and_no_leaving(world: World, where: Where) -> None:
+    """A lost connection does not disturb a room."""
+    ann, bob = world.one.user("ann", "tea"), world.two.user("bob", "tea")
+    token = ann.arm()
+    ann.drop()
+    assert bob.story() == ["#tea ann away"]
+    assert bob.users() == ["ann", "bob"]
+    with pytest.raises(NickTaken):
+        outcome(world.two.connect().name("ann"))
+    outcome(where(world).connect().resume(token))
+    assert bob.story() == ["#tea ann back"]
+    assert bob.users() == ["ann", "bob"]
+
+
+def test_who_does_not_come_back_has_left_when_its_grace_is_over(world: World) -> None:
+    """Nobody is shown for longer than is promised, and the nick is free then."""
+    ann, bob = world.one.user("ann", "tea"), world.two.user("bob", "tea")
+    token = ann.arm()
+    ann.drop()
+    world.pass_time(GRACE - 1)
+    assert bob.story() == ["#tea ann away"]
+    world.pass_time(2)
+    assert bob.story() == ["#tea -ann (connection lost)"]
+    outcome(world.two.connect().name("ann"))
+    with pytest.raises(NoSession):
+        outcome(world.one.connect().resume(token))
+
+
+def test_without_a_token_a_lost_connection_is_the_end(world: World) -> None:
+    """A terminal that is closed has left."""
+    ann, bob = world.one.user("ann", "tea"), world.two.user("bob", "tea")
+    ann.drop()
+    assert bob.story() == ["#tea -ann (connection lost)"]
+
+
+def test_no_grace_is_no_waiting() -> None:
+    """An operator can have sessions end with their connections."""
+    world = World(limits=Limits(grace=0.0))
+    ann, bob = world.one.user("ann", "tea"), world.two.user("bob", "tea")
+    ann.arm()
+    ann.drop()
+    assert bob.story() == ["#tea -ann (connection lost)"]
+
+
+def test_a_token_from_before_the_name_is_good(world: World) -> None:
+    """A client asks for it at once and chooses its name later."""
+    ann = world.one.connect()
+    token = ann.arm()
+    outcome(ann.name("ann"))
+    ann.drop()
+    assert str(outcome(world.two.connect().resume(token)).nick) == "ann"
+
+
+@anywhere
+def test_a_connection_that_is_not_known_to_be_lost_is_taken_over(
+    world: World, where: Where
+) -> None:
+    """The client knows better than the server, which may wait for a dead host for long."""
+    ann, bob = world.one.user("ann", "tea"), world.two.user("bob", "tea")
+    token = ann.arm()
+    again = where(world).connect()
+    ann.story()
+    outcome(again.resume(token, Seen(seqs={TEA: 0})))
+    assert [type(error) for error in ann.client.closed] == [ResumedElsewhere]
+    ann.session.close("connection lost", by=ann.client)
+    ann.drop()
+    outcome(run(ann.session.exit(by=ann.client)))
+    outcome(bob.say("1"))
+    assert again.story() == ["#tea bob: 1"]
+    assert not ann.story()
+    assert not bob.client.shown[:-1]
+
+
+def test_each_use_makes_a_new_token_and_the_old_one_is_good_until_that_was_used(
+    world: World,
+) -> None:
+    """An answer that was lost strands nobody, and a token that leaked is soon worth nothing."""
+    ann = world.one.user("ann", "tea")
+    first = ann.arm()
+    ann.drop()
+    lost = world.two.connect()
+    outcome(lost.resume(first))
+    lost.drop()
+    again = world.one.connect()
+    second = outcome(again.resume(first)).token
+    again.session.heard()
+    again.drop()
+    with pytest.raises(NoSession):
+        outcome(world.two.connect().resume(first))
+    assert outcome(world.two.connect().resume(second)).token not in (first, second)
+
+
+@pytest.mark.parametrize("text", ["", ".", "x", "a.", ".b", "nobody.secret", "ä.ö"])
+def test_a_wrong_token_opens_nothing(world: World, text: str) -> None:
+    """Whatever is no token of a session is refused alike."""
+    world.one.user("ann", "tea").arm()
+    with pytest.raises(NoSession):
+        outcome(world.one.connect().resume(text))
+
+
+def test_another_secret_opens_nothing(world: World) -> None:
+    """A session's id is public; it is its secret that is not."""
+    ann = world.one.user("ann")
+    token = Token.parse(ann.arm())
+    for wrong in (Token(token.session, token.secret[:-1]), Token(token.session, token.session)):
+        with pytest.raises(NoSession):
+            outcome(world.two.connect().resume(str(wrong)))
+    assert token.secret not in token.key
+
+
+@anywhere
+def test_what_comes_while_it_is_read_follows_what_was_missed(world: World, where: Where) -> None:
+    """There is no seam: nothing twice, nothing missing, nothing out of order."""
+    ann, bob = world.one.user("ann", "tea"), world.two.user("bob", "tea")
+    token = ann.arm()
+    ann.drop()
+    outcome(bob.say("1"))
+    instance = where(world)
+    instance.gate.hold("since", "since answer")
+    again = instance.connect()
+    outcome(again.resume(token, Seen(seqs={TEA: 0})))
+    outcome(bob.say("2"))
+    instance.gate.release("since")
+    outcome(bob.say("3"))
+    assert not again.story()
+    instance.gate.release()
+    assert again.story() == ["#tea bob: 1", "#tea bob: 2", "#tea bob: 3"]
+    outcome(bob.say("4"))
+    assert again.story() == ["#tea bob: 4"]
+
+
+def test_a_terminal_is_shown_what_came_since_its_connection_was_lost(world: World) -> None:
+    """Who does not count messages gets those after the last that it was sent."""
+    ann, bob = world.one.user("ann", "tea"), world.two.user("bob", "tea")
+    token = ann.arm()
+    outcome(bob.say("1"))
+    ann.drop()
+    outcome(bob.say("2"))
+    again = world.one.connect()
+    restored = outcome(again.resume(token))
+    assert restored.rooms[0].backlog is None
+    assert again.story() == ["#tea bob: 2"]
+
+
+def test_a_terminal_that_comes_to_another_instance_is_shown_the_last_messages(
+    world: World,
+) -> None:
+    """What it was sent is not known there, so it sees the room as who joins does."""
+    ann, bob = world.one.user("ann", "tea"), world.two.user("bob", "tea")
+    token = ann.arm()
+    outcome(bob.say("1"))
+    ann.drop()
+    outcome(bob.say("2"))
+    again = world.two.connect()
+    (entered,) = outcome(again.resume(token)).rooms
+    assert entered.backlog is not None
+    assert [in_words(m) for m in entered.backlog.page.messages] == ["#tea bob: 1", "#tea bob: 2"]
+    assert not [line for line in again.story() if "bob:" in line]
+
+
+def test_of_too_much_the_last_is_shown_after_a_gap(world: World) -> None:
+    """A client that was away for long is not flooded, and is told what it did not get."""
+    ann, bob = world.one.user("ann", "tea"), world.two.user("bob", "tea")
+    token = ann.arm()
+    ann.drop()
+    for number in range(MOST_REPLAYED + 5):
+        outcome(bob.say(f"{number}"))
+    again = world.two.connect()
+    outcome(again.resume(token, Seen(seqs={TEA: 0})))
+    story = [line for line in again.story() if "back" not in line]
+    assert story[0] == "#tea gap 1..5"
+    assert story[1:] == [f"#tea bob: {number}" for number in range(5, MOST_REPLAYED + 5)]
+
+
+@anywhere
+def test_another_log_is_a_gap(world: World, where: Where) -> None:
+    """Seqs of a log that was lost mean nothing in the one that follows it."""
+    ann, bob = world.one.user("ann", "tea"), world.two.user("bob", "tea")
+    token = ann.arm()
+    outcome(bob.say("1"))
+    seen = Seen(world.one.log.identity, {TEA: 1})
+    ann.drop()
+    world.stream.restart()
+    outcome(bob.say("2"))
+    again = where(world).connect()
+    outcome(again.resume(token, seen))
+    assert again.story() == ["#tea gap None..None"]
+    outcome(bob.say("3"))
+    assert again.story() == ["#tea bob: 3"]
+
+
+def test_what_cannot_be_read_is_a_gap(world: World) -> None:
+    """A member is told plainly what it does not get."""
+    ann, bob = world.one.user("ann", "tea"), world.two.user("bob", "tea")
+    token = ann.arm()
+    ann.drop()
+    outcome(bob.say("1"))
+    world.one.gate.fail("since", StoreUnavailable())
+    again = world.one.connect()
+    outcome(again.resume(token))
+    assert again.story() == ["#tea gap 1..1"]
+    outcome(bob.say("2"))
+    assert again.story() == ["#tea bob: 2"]
+
+
+@pytest.mark.parametrize("step", ["follow", "topics", "join"])
+def test_who_cannot_enter_its_room_again_tries_again(world: World, step: str) -> None:
+    """A store that is away for a moment ends no session."""
+    ann, bob = world.one.user("ann", "tea"), world.one.user("bob", "tea")
+    token = ann.arm()
+    ann.drop()
+    world.two.gate.fail(step, StoreUnavailable())
+    again = world.two.connect()
+    with pytest.raises(ChatError):
+        outcome(again.resume(token))
+    outcome(bob.say("1"))
+    outcome(again.resume(token, Seen(seqs={TEA: 0})))
+    assert "#tea bob: 1" in again.story()
+    world.pass_time(2 * GRACE)
+    assert again.users() == ["ann", "bob"]
+
+
+def test_who_is_lost_again_while_it_catches_up_misses_nothing(world: World) -> None:
+    """What was not shown yet is shown the next time."""
+    ann, bob = world.one.user("ann", "tea"), world.two.user("bob", "tea")
+    token = ann.arm()
+    ann.drop()
+    outcome(bob.say("1"))
+    world.one.gate.hold("since answer")
+    again = world.one.connect()
+    token = outcome(again.resume(token)).token
+    again.drop()
+    world.one.gate.release()
+    outcome(bob.say("2"))
+    assert not again.story()
+    third = world.one.connect()
+    outcome(third.resume(token))
+    assert third.story() == ["#tea bob: 1", "#tea bob: 2"]
+
+
+def test_what_became_of_its_messages_is_told_when_it_is_back(world: World) -> None:
+    """A message that failed meanwhile is not lost in silence."""
+    ann = world.one.user("ann", "tea")
+    token = ann.arm()
+    world.one.gate.hold("append")
+    world.one.gate.fail("append", NotStored())
+    outcome(ann.say("1"))
+    outcome(ann.say("2"))
+    ann.drop()
+    world.one.gate.release()
+    again = world.one.connect()
+    outcome(again.resume(token))
+    assert again.story() == ["failed", "#tea ann: 2"]
+
+
+def test_what_is_kept_for_the_absent_is_bounded() -> None:
+    """A client that never comes back costs little."""
+    absent, catch_up = Absent(), CatchUp(TEA, 0)
+    world = World()
+    ann = world.one.user("ann", "tea")
+    world.one.gate.fail("append", *[NotStored()] * (MOST_KEPT + 1))
+    for _ in range(MOST_KEPT + 1):
+        outcome(ann.say("x"))
+    for event in ann.client.shown:
+        absent.deliver(event)
+    absent.close(None)
+    assert len(absent.kept) == MOST_KEPT
+    ann.story()
+    for _ in range(MOST_HELD + 2):
+        outcome(ann.say("x"))
+    for message in ann.client.shown:
+        assert isinstance(message, Message)
+        catch_up.hold(message)
+    position = world.one.log.position(TEA)
+    gap, *rest = catch_up.release(outcome(world.one.log.since(TEA, position, 1)), position)
+    assert isinstance(gap, Gap)
+    assert (gap.first, gap.last) == (1, 2)
+    assert len(rest) == MOST_HELD
+
+
+def test_a_private_message_does_not_reach_who_is_not_there(world: World) -> None:
+    """Its sender is told, on whichever instance, and may try again."""
+    ann, bob, cat = world.one.user("ann"), world.one.user("bob"), world.two.user("cat")
+    token = ann.arm()
+    ann.drop()
+    for sender in (bob, cat):
+        with pytest.raises(NotDelivered):
+            outcome(sender.whisper("ann", "psst"))
+    again = world.two.connect()
+    outcome(again.resume(token))
+    outcome(bob.whisper("ann", "psst"))
+    assert again.story() == ["(bob) psst"]
+
+
+def test_who_is_no_longer_known_meanwhile_has_no_session(world: World) -> None:
+    """A client that comes back twice at once has one session, on the connection that came last."""
+    ann, bob = world.one.user("ann", "tea"), world.two.user("bob", "tea")
+    token = ann.arm()
+    ann.drop()
+    world.one.gate.hold("resume answer")
+    first, second = world.one.connect(), world.one.connect()
+    waiting = [first.resume(token), second.resume(token)]
+    world.one.gate.release()
+    for each in waiting:
+        outcome(each)
+    outcome(bob.say("1"))
+    assert second.story()[-1:] == ["#tea bob: 1"]
+    assert "#tea bob: 1" not in first.story()
+    assert [type(error) for error in first.client.closed] == [ResumedElsewhere]
