@@ -20,7 +20,7 @@ from disroom.adapters.stream import StreamSettings
 from disroom.chat.events import Gap, Message
 from disroom.chat.interfaces import IRoomFollower
 from disroom.chat.names import RoomName
-from disroom.wire.envelope import BadEnvelope, Envelope
+from disroom.wire.envelope import BadEnvelope, decode
 
 FLUSH_SECONDS = 2.0
 PATIENCE_SECONDS = 5.0
@@ -211,7 +211,7 @@ class RoomFeed:
 
     def _deliver(self, stored: Stored) -> None:
         try:
-            message = Envelope.decode(stored.data).message(self.room, stored.seq, stored.at)
+            message = decode(stored.data, self.room, stored.seq, stored.at)
         except BadEnvelope as error:
             self._log.warn("Seq {seq}: {error}", seq=stored.seq, error=error)
             self._lose(stored.seq, stored.seq)

@@ -41,31 +41,32 @@ class Inbox:
         self._clock = clock
         self._prefix = f"_INBOX.{secrets.token_hex(11)}."
         self._count = 0
-        self._awaited: dict[str, Deferred[Incoming]] = {}
+        self._awaited: dict[str, Callable[[Incoming | NatsError], None]] = {}
         self._streams: dict[str, Callable[[Incoming | None], None]] = {}
         connection.watch(connected=lambda: None, lost=self._lost)
         connection.subscribe(f"{self._prefix}*", self._received)
 
-    def expect(self) -> tuple[str, Deferred[Incoming]]:
-        """Make a reply subject and what its answer fires.
+    def expect(self, receive: Callable[[Incoming | NatsError], None]) -> str:
+        """Make a reply subject for one answer.
 
-        A lost connection fails it with `NotConnected`; cancelling it forgets it.
+        Args:
+            receive: Takes it, or `NotConnected` when the connection is lost, or what `give_up`
+                says; must not raise.
         """
         self._count += 1
         reply = f"{self._prefix}{self._count}"
-        answer: Deferred[Incoming] = Deferred(lambda cancelled: self.forget(reply))
-        self._awaited[str(self._count)] = answer
-        return reply, answer
+        self._awaited[reply] = receive
+        return reply
 
     def forget(self, reply: str) -> None:
-        """Expect nothing at a reply subject any more; what it would have fired does not fire."""
-        self._awaited.pop(reply[len(self._prefix) :], None)
+        """Expect nothing at a reply subject any more; nobody is told."""
+        self._awaited.pop(reply, None)
 
     def give_up(self, reply: str) -> None:
-        """Fail what is expected at a reply subject with `NoAnswer`, if it has not come yet."""
-        answer = self._awaited.pop(reply[len(self._prefix) :], None)
-        if answer is not None:
-            answer.errback(NoAnswer("no answer in time"))
+        """Expect nothing at a reply subject any more: `NoAnswer`, if none has come yet."""
+        receive = self._awaited.pop(reply, None)
+        if receive is not None:
+            receive(NoAnswer("no answer in time"))
 
     def open_stream(self, receive: Callable[[Incoming | None], None]) -> str:
         """Make a reply subject for any number of answers; None is: the connection was lost.
@@ -73,13 +74,13 @@ class Inbox:
         To be closed by `close_stream`.
         """
         self._count += 1
-        token = str(self._count)
-        self._streams[token] = receive
-        return self._prefix + token
+        reply = f"{self._prefix}{self._count}"
+        self._streams[reply] = receive
+        return reply
 
     def close_stream(self, reply: str) -> None:
         """Receive nothing more at a reply subject."""
-        self._streams.pop(reply[len(self._prefix) :], None)
+        self._streams.pop(reply, None)
 
     async def request(
         self, subject: str, payload: bytes, *, seconds: float = REQUEST_SECONDS
@@ -91,7 +92,8 @@ class Inbox:
             NobodyListens: Nobody listens.
             NoAnswer: Nobody answered in time.
         """
-        reply, answer = self.expect()
+        answer: Deferred[Incoming | NatsError] = Deferred(lambda cancelled: self.forget(reply))
+        reply = self.expect(answer.callback)
         try:
             await self._connection.publish(subject, payload, reply=reply)
         except NotConnected:
@@ -101,21 +103,23 @@ class Inbox:
             message = await within(seconds, self._clock, answer)
         except TimedOut as error:
             raise NoAnswer(f"no answer from {subject} within {seconds:g} s") from error
+        if isinstance(message, NatsError):
+            raise message
         if message.head and message.headers.get(STATUS) == NO_RESPONDERS:
             raise NobodyListens(f"nobody answers {subject}")
         return message
 
     def _received(self, message: Incoming) -> None:
-        token = message.subject[len(self._prefix) :]
-        answer = self._awaited.pop(token, None)
-        if answer is not None:
-            answer.callback(message)
-        elif token in self._streams:
-            self._streams[token](message)
+        reply = message.subject
+        receive = self._awaited.pop(reply, None)
+        if receive is not None:
+            receive(message)
+        elif reply in self._streams:
+            self._streams[reply](message)
 
     def _lost(self) -> None:
         awaited, self._awaited = self._awaited, {}
-        for answer in awaited.values():
-            answer.errback(NotConnected("the connection to NATS was lost"))
-        for receive in tuple(self._streams.values()):
-            receive(None)
+        for receive in awaited.values():
+            receive(NotConnected("the connection to NATS was lost"))
+        for take in tuple(self._streams.values()):
+            take(None)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
@@ -21,14 +22,14 @@ from disroom.adapters.inbox import Inbox
 from disroom.adapters.jsapi import JetStream, Refused, Stored
 from disroom.adapters.lookout import Lookout
 from disroom.adapters.nats import NatsConnection, NatsError, StoreStartError
-from disroom.adapters.publisher import GaveUp, Publisher, TooBig
+from disroom.adapters.publisher import Acknowledged, Outcome, Publisher, TooBig
 from disroom.adapters.stream import StreamKeeper, StreamSettings, StreamState, moment
 from disroom.adapters.topics import TopicRecord, Topics
-from disroom.chat.errors import NotStored, StoreUnavailable, TextTooLong
+from disroom.chat.errors import ChatError, NotStored, StoreUnavailable, TextTooLong
 from disroom.chat.events import Draft, Message
-from disroom.chat.interfaces import IRoomFollower, IRoomLog, Page, Replay, Topic
+from disroom.chat.interfaces import IRoomFollower, IRoomLog, Page, Receipt, Replay, Topic
 from disroom.chat.names import Nick, RoomName
-from disroom.wire.envelope import BadEnvelope, Envelope
+from disroom.wire.envelope import BadEnvelope, Envelope, encode
 
 OLDEST_SERVER = (2, 11)
 """The first with direct gets of many subjects."""
@@ -106,23 +107,32 @@ class JetStreamRoomLog:
 
     # Writing.
 
-    async def append(self, room: RoomName, draft: Draft) -> int:
+    def store(self, room: RoomName, draft: Draft, receipt: Receipt) -> None:
         """Store a message; see `IRoomLog`."""
-        payload = Envelope.of(draft).encode()
-        token = room.token
-        try:
-            stored = await self._publisher.publish(
-                self._settings.room_subject(token), payload, draft.id
-            )
-        except TooBig as error:
-            spare = error.limit - (len(payload) - len(draft.text.encode()))
-            raise TextTooLong(max(spare, 0)) from error
-        except GaveUp as error:
-            raise NotStored(str(error)) from error
-        except Refused as error:
-            raise NotStored(f"the message log refused it: {error}") from error
-        self._lookout.stored(token, stored.seq)
-        return stored.seq
+        token, payload = room.token, encode(draft)
+
+        def published(outcome: Outcome) -> None:
+            if isinstance(outcome, Acknowledged):
+                self._lookout.stored(token, outcome.seq)
+                receipt(outcome.seq)
+            elif isinstance(outcome, TooBig):
+                spare = outcome.limit - (len(payload) - len(draft.text.encode()))
+                receipt(TextTooLong(max(spare, 0)))
+            elif isinstance(outcome, Refused):
+                receipt(NotStored(f"the message log refused it: {outcome}"))
+            else:
+                receipt(NotStored(str(outcome)))
+
+        self._publisher.store(self._settings.room_subject(token), payload, draft.id, published)
+
+    async def append(self, room: RoomName, draft: Draft) -> int:
+        """Store a message and return its seq, or raise what `store` tells."""
+        result: Deferred[int | ChatError] = Deferred()
+        self.store(room, draft, result.callback)
+        stored = await result
+        if isinstance(stored, ChatError):
+            raise stored
+        return stored
 
     async def set_topic(self, room: RoomName, draft: Draft) -> int:
         """Store the message and make its text the topic; see `IRoomLog`."""

@@ -12,11 +12,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from zope.interface import implementer
 
-from disroom.chat.errors import NotDelivered, NotStored, StoreUnavailable, TextTooLong
+from disroom.chat.errors import ChatError, NotDelivered, NotStored, StoreUnavailable, TextTooLong
 from disroom.chat.events import Draft, Gap, Message, PrivateMessage
-from disroom.chat.interfaces import ICourier, IRoomFollower, IRoomLog, Page, Replay, Topic
+from disroom.chat.interfaces import ICourier, IRoomFollower, IRoomLog, Page, Receipt, Replay, Topic
 from disroom.chat.names import RoomName
 
 
@@ -171,12 +172,27 @@ class MemoryStream:
 class MemoryRoomLog:
     """The rooms of a stream in memory, as one instance sees them."""
 
+    _log = Logger()
+
     def __init__(self, stream: MemoryStream) -> None:
         self._stream = stream
         self._following: dict[RoomName, IRoomFollower] = {}
 
-    async def append(self, room: RoomName, draft: Draft) -> int:
+    def store(self, room: RoomName, draft: Draft, receipt: Receipt) -> None:
         """Store a message; see `IRoomLog`."""
+
+        async def stored() -> None:
+            try:
+                result: int | ChatError = await self.append(room, draft)
+            except ChatError as error:
+                result = error
+            receipt(result)
+
+        ended = Deferred.fromCoroutine(stored())
+        ended.addErrback(lambda failure: self._log.failure("While storing a message", failure))
+
+    async def append(self, room: RoomName, draft: Draft) -> int:
+        """Store a message and return its seq, or raise what `store` tells."""
         return await self._stream.append(room, draft)
 
     async def follow(self, room: RoomName, follower: IRoomFollower, recent: int) -> None:

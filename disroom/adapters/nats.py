@@ -196,6 +196,12 @@ class NatsConnection:
             raise NotConnected("not connected to NATS")
         await self._link.publish(subject, payload, reply, headers)
 
+    def send(self, subject: str, payload: bytes, *, reply: str, head: bytes) -> None:
+        """Publish at once, with a header block ready made; otherwise as `publish`."""
+        if not self.connected or self._link is None:
+            raise NotConnected("not connected to NATS")
+        self._link.send(subject, payload, reply, head)
+
     async def flush(self, seconds: float) -> None:
         """Return when the server has taken in all that was published and subscribed to.
 

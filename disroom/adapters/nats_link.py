@@ -18,7 +18,7 @@ from twisted.logger import Logger
 
 from disroom.adapters.aio import TimedOut, deferred, prompt, within
 from disroom.adapters.nats_client import DirectClient
-from disroom.adapters.nats_message import Incoming
+from disroom.adapters.nats_message import Incoming, parse_headers
 from disroom.adapters.nats_settings import (
     LinkError,
     NatsSettings,
@@ -186,6 +186,21 @@ class NatsLink:
         except (Error, OSError) as error:
             raise NotConnected(str(error)) from error
 
+    def send(self, subject: str, payload: bytes, reply: str, head: bytes) -> None:
+        """Hand a message over to be sent with others; its header block is ready made.
+
+        Raises:
+            NotConnected: The connection was lost just now.
+        """
+        if not self.alive:
+            raise NotConnected("the connection to NATS was lost")
+        if self._client.direct:
+            self._client.send(subject, payload, reply, head)
+        else:
+            headers = parse_headers(head)
+            sent = Deferred.fromCoroutine(self.publish(subject, payload, reply, headers))
+            sent.addErrback(lambda failure: failure.trap(NotConnected) and None)
+
     async def subscribe(
         self, subject: str, queue: str, receive: Callable[[Incoming], None]
     ) -> Subscription:
@@ -227,6 +242,7 @@ class NatsLink:
             NotConnected: The connection was lost, or the server did not answer in time.
         """
         try:
+            self._client.write_now()
             await within(seconds, self._clock, deferred(self._client.flush()))
         except (TimedOut, Error, OSError) as error:
             raise NotConnected(str(error)) from error

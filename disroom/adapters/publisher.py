@@ -8,12 +8,14 @@ leader that dies, a reconnection are thus all the same: try again.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall, deferLater
+from twisted.logger import Logger
 
 from disroom.adapters.aio import TimedOut, within
 from disroom.adapters.inbox import NO_RESPONDERS, STATUS, Inbox, NoAnswer, NobodyListens
@@ -30,7 +32,8 @@ SWEEP_SECONDS = 0.1
 MOST_IN_FLIGHT = 4096
 """More at once would only wait in the server, and every try would time out."""
 
-HEADER_BYTES = len(b"NATS/1.0\r\n\r\n")
+VERSION = "NATS/1.0\r\n"
+HEADER_BYTES = len(VERSION) + len("\r\n")
 
 UNDECIDED = 10158
 """The same id is being stored: not refused, and not stored either."""
@@ -64,8 +67,14 @@ class Acknowledged(msgspec.Struct, frozen=True):
 _decode = msgspec.json.Decoder(Acknowledged).decode
 
 
+Outcome = Acknowledged | NatsError
+"""What became of a message; an error is one of those that `Publisher.publish` raises."""
+
+
 class Publisher:
     """Publishes for one instance; at most 4,096 messages are unacknowledged, others wait."""
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -89,6 +98,66 @@ class Publisher:
         if self._sweep.running:
             self._sweep.stop()
 
+    def store(
+        self, subject: str, payload: bytes, message_id: str, done: Callable[[Outcome], None]
+    ) -> None:
+        """Publish a message and tell ``done`` what became of it: `publish` without its coroutine.
+
+        Where all goes well nothing is made for a message but a callback. Anything else, from a lost
+        acknowledgement to too many at once, is `publish`'s to deal with.
+        """
+        size = HEADER_BYTES + len(payload) + len(MESSAGE_ID) + len(message_id) + 4
+        if not (
+            self._free > 0
+            and self._connection.connected
+            and size <= self._connection.max_payload
+            and message_id.isascii()
+            and message_id.isprintable()
+        ):
+            self._on_the_side(self.publish(subject, payload, message_id), done)
+            return
+        self._free -= 1
+
+        def answered(answer: Incoming | NatsError) -> None:
+            outcome = _outcome(answer)
+            if isinstance(outcome, Acknowledged):
+                self._leave()
+                self._tell(done, outcome)
+            else:
+                again = self._finish(subject, payload, {MESSAGE_ID: message_id}, deadline, outcome)
+                self._on_the_side(again, done)
+
+        now = self._clock.seconds()
+        deadline = now + GIVE_UP_SECONDS
+        reply = self._inbox.expect(answered)
+        try:
+            head = f"{VERSION}{MESSAGE_ID}: {message_id}\r\n\r\n".encode()
+            self._connection.send(subject, payload, reply=reply, head=head)
+        except NotConnected as error:
+            self._inbox.forget(reply)
+            answered(error)
+        else:
+            self._watch(reply, now)
+
+    def _on_the_side(
+        self, publishing: Coroutine[Any, Any, Acknowledged], done: Callable[[Outcome], None]
+    ) -> None:
+        async def finished() -> None:
+            try:
+                outcome: Outcome = await publishing
+            except NatsError as error:
+                outcome = error
+            self._tell(done, outcome)
+
+        ended = Deferred.fromCoroutine(finished())
+        ended.addErrback(lambda failure: self._log.failure("While publishing", failure))
+
+    def _tell(self, done: Callable[[Outcome], None], outcome: Outcome) -> None:
+        try:
+            done(outcome)
+        except Exception:  # of whoever asked; the next answer is somebody else's
+            self._log.failure("While telling that a message was stored")
+
     async def publish(
         self, subject: str, payload: bytes, message_id: str, headers: dict[str, str] | None = None
     ) -> Acknowledged:
@@ -111,13 +180,7 @@ class Publisher:
             self._free -= 1
         else:
             await self._turn()
-        try:
-            return await self._until_acknowledged(subject, payload, all_headers, deadline)
-        finally:
-            self._free += 1
-            if self._turns:
-                self._free -= 1
-                self._turns.popleft().callback(None)
+        return await self._finish(subject, payload, all_headers, deadline)
 
     async def _turn(self) -> None:
         turn: Deferred[None] = Deferred(self._turns.remove)
@@ -127,27 +190,63 @@ class Publisher:
         except TimedOut:
             raise GaveUp("too many messages wait for the message log") from None
 
+    def _leave(self) -> None:
+        """Let the next one have a turn."""
+        if self._turns:
+            self._turns.popleft().callback(None)
+        else:
+            self._free += 1
+
+    async def _finish(
+        self,
+        subject: str,
+        payload: bytes,
+        headers: dict[str, str],
+        deadline: float,
+        failure: NatsError | None = None,
+    ) -> Acknowledged:
+        """Try until it is acknowledged or there is no more hope; then leave.
+
+        Args:
+            subject: One of the stream's.
+            payload: The message.
+            headers: All of them.
+            deadline: When there is no more hope.
+            failure: Of a try that has been made.
+        """
+        try:
+            return await self._until_acknowledged(subject, payload, headers, deadline, failure)
+        finally:
+            self._leave()
+
     async def _until_acknowledged(
-        self, subject: str, payload: bytes, headers: dict[str, str], deadline: float
+        self,
+        subject: str,
+        payload: bytes,
+        headers: dict[str, str],
+        deadline: float,
+        failure: NatsError | None,
     ) -> Acknowledged:
         pause = FIRST_PAUSE
         while True:
-            try:
-                return await self._try(subject, payload, headers)
-            except Refused as error:
-                if error.code in MESSAGE_TOO_BIG:
-                    raise TooBig(len(payload) - 1) from error
-                if error.code in NO_ROOM or (error.status < 500 and error.code != UNDECIDED):
-                    raise
-                failure: NatsError = error
-            except (NotConnected, NobodyListens, NoAnswer) as error:
-                failure = error
+            if failure is None:
+                outcome = await self._try(subject, payload, headers)
+                if isinstance(outcome, Acknowledged):
+                    return outcome
+                failure = outcome
+            if isinstance(failure, Refused):
+                if failure.code in MESSAGE_TOO_BIG:
+                    raise TooBig(len(payload) - 1) from failure
+                client_fault = failure.status < 500 and failure.code != UNDECIDED
+                if failure.code in NO_ROOM or client_fault:
+                    raise failure
             if self._clock.seconds() + pause > deadline:
                 raise GaveUp("the message log did not answer") from failure
             await deferLater(self._clock, pause)
             pause = min(2 * pause, LONGEST_PAUSE)
             if not self._connection.connected:
                 await self._reconnected(deadline)
+            failure = None
 
     async def _reconnected(self, deadline: float) -> None:
         try:
@@ -155,19 +254,20 @@ class Publisher:
         except NotConnected as error:
             raise GaveUp("the message log cannot be reached") from error
 
-    async def _try(self, subject: str, payload: bytes, headers: dict[str, str]) -> Acknowledged:
+    async def _try(self, subject: str, payload: bytes, headers: dict[str, str]) -> Outcome:
         """Publish once and wait a second for the acknowledgement."""
         self._check_size(payload, headers)
-        reply, answer = self._inbox.expect()
+        answer: Deferred[Incoming | NatsError] = Deferred(
+            lambda cancelled: self._inbox.forget(reply)
+        )
+        reply = self._inbox.expect(answer.callback)
         try:
             await self._connection.publish(subject, payload, reply=reply, headers=headers)
-        except NotConnected:
+        except NotConnected as error:
             self._inbox.forget(reply)
-            raise
-        self._tries.append((self._clock.seconds() + TRY_SECONDS, reply))
-        if not self._sweep.running:
-            self._sweep.start(SWEEP_SECONDS, now=False)
-        return _acknowledged(await answer)
+            return error
+        self._watch(reply, self._clock.seconds())
+        return _outcome(await answer)
 
     def _check_size(self, payload: bytes, headers: dict[str, str]) -> None:
         # The server closes the connection on a message above its limit.
@@ -177,6 +277,12 @@ class Publisher:
         if self._connection.connected and size > self._connection.max_payload:
             raise TooBig(self._connection.max_payload)
 
+    def _watch(self, reply: str, now: float) -> None:
+        """Give a try up when it has had its time."""
+        self._tries.append((now + TRY_SECONDS, reply))
+        if not self._sweep.running:
+            self._sweep.start(SWEEP_SECONDS, now=False)
+
     def _give_up_tries(self) -> None:
         now = self._clock.seconds()
         while self._tries and self._tries[0][0] <= now:
@@ -185,13 +291,15 @@ class Publisher:
             self._sweep.stop()
 
 
-def _acknowledged(message: Incoming) -> Acknowledged:
-    if message.head and message.headers.get(STATUS) == NO_RESPONDERS:
-        raise NobodyListens("the message log has no leader just now")
+def _outcome(answer: Incoming | NatsError) -> Outcome:
+    if isinstance(answer, NatsError):
+        return answer
+    if answer.head and answer.headers.get(STATUS) == NO_RESPONDERS:
+        return NobodyListens("the message log has no leader just now")
     try:
-        answer = _decode(message.data)
+        acknowledged = _decode(answer.data)
     except msgspec.DecodeError as error:
-        raise NoAnswer(f"not an acknowledgement: {error}") from error
-    if answer.error is not None:
-        raise Refused.of(answer.error)
-    return answer
+        return NoAnswer(f"not an acknowledgement: {error}")
+    if acknowledged.error is not None:
+        return Refused.of(acknowledged.error)
+    return acknowledged

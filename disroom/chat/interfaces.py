@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from zope.interface import Attribute, Interface
 
@@ -147,6 +147,10 @@ class IRoomFollower(Interface):
         """
 
 
+Receipt: TypeAlias = Callable[[int | ChatError], None]
+"""Takes the seq of a message once it is stored, or why it was not; does not raise."""
+
+
 class IRoomLog(Interface):
     """The durable, ordered messages of every room."""
 
@@ -155,15 +159,19 @@ class IRoomLog(Interface):
         "from before mean nothing."
     )
 
-    def append(room: RoomName, draft: Draft) -> Awaitable[int]:
-        """Store a message and return its seq once it is durable; idempotent by ``draft.id``.
+    def store(room: RoomName, draft: Draft, receipt: Receipt) -> None:
+        """Store a message; idempotent by ``draft.id``.
 
         Tries for about 15 s. The message reaches followers by `IRoomFollower.received`, on this
-        instance too, before or after this returns.
+        instance too, before or after the receipt is told. A callback and no awaitable, since every
+        message passes here, and awaiting costs more than all the rest of it.
 
-        Raises:
-            NotStored: It was refused, or nobody acknowledged it in time; it may yet turn up.
-            TextTooLong: The store takes no message of this size.
+        Args:
+            room: Where it goes.
+            draft: The message.
+            receipt: Told once, maybe before this returns: the seq, once the message is durable;
+                `NotStored`, where it was refused or nobody acknowledged it in time, and it may yet
+                turn up; `TextTooLong`, where the store takes no message of this size.
         """
 
     def follow(room: RoomName, follower: IRoomFollower, recent: int) -> Awaitable[None]:
@@ -213,7 +221,7 @@ class IRoomLog(Interface):
         takes the topic away.
 
         Raises:
-            NotStored: As `append`.
+            NotStored: As `store` tells it.
             StoreUnavailable: The message is stored, the topic is not; setting it again is safe.
         """
 

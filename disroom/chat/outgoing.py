@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from disroom.chat.errors import ChatError, NotStored
 from disroom.chat.events import Delayed, Draft, Failed
-from disroom.chat.interfaces import IRoomLog, IRuntime, ISignal
+from disroom.chat.interfaces import IRoomLog, IRuntime, ISignal, Receipt
 from disroom.chat.names import RoomName
 
 DELAYED_SECONDS = 1.0
@@ -24,10 +23,6 @@ SHOWN_SECONDS = 1.0
 
 FAILED_SECONDS = 600.0
 """How long a message reported as not stored is remembered, in case it turns up."""
-
-
-Receipt: TypeAlias = Callable[[int | ChatError], None]
-"""Takes the seq of a message once it is stored, or why it was not; does not raise."""
 
 
 @dataclass(slots=True)
@@ -68,7 +63,9 @@ class Outgoing:
         self._give_up = give_up
         self._queue: deque[_Unsent] = deque()
         self._closed = False
-        self._storing = False
+        self._under_way = False
+        self._failing = False
+        self._going_on = False
         self._space: ISignal | None = None
         self._empty: ISignal | None = None
         self._failed: dict[str, float] = {}
@@ -89,9 +86,7 @@ class Outgoing:
             return
         self._failed.pop(draft.id, None)  # it is being tried again
         self._queue.append(_Unsent(draft, room, self._runtime.monotonic(), receipt))
-        if not self._storing:
-            self._storing = True
-            self._runtime.spawn(self._store_all(), "storing a user's messages")
+        self._go_on()
 
     async def emptied(self) -> None:
         """Return when all that was queued has come back from the log or has failed."""
@@ -125,42 +120,56 @@ class Outgoing:
             first.told = True
             self._tell(Delayed(first.room, first.draft.id))
 
-    async def _store_all(self) -> None:
-        failing = False
-        while self._queue:
-            unsent = self._queue[0]
-            try:
-                waited = self._runtime.monotonic() - unsent.queued
-                if failing and waited > self._give_up:
-                    raise NotStored
-                seq = await self._store(unsent)
-                failing = False
-                if not unsent.seq and not self._closed:
-                    self._unseen[unsent.draft.id] = self._runtime.monotonic() + SHOWN_SECONDS
-                self._acknowledge(unsent, seq)
-            except ChatError as error:
-                failing = True
-                if unsent.seq and isinstance(error, NotStored):
-                    self._acknowledge(unsent, unsent.seq)
-                else:
-                    self._fail(unsent, error)
-            self._queue.popleft()
-            # Whoever waits goes on at once, and may wait again: for the next signal, not this one.
-            space, self._space = self._space, None
-            if space:
-                space.fire()
-        self._storing = False
+    def _go_on(self) -> None:
+        """Store the first of those that wait, and those that follow if the log answers at once."""
+        if self._going_on:
+            return
+        self._going_on = True
+        while self._queue and not self._under_way:
+            self._under_way = True
+            self._store(self._queue[0])
+        self._going_on = False
         self._tell_if_empty()
+
+    def _store(self, unsent: _Unsent) -> None:
+        if self._failing and self._runtime.monotonic() - unsent.queued > self._give_up:
+            self._stored(NotStored())
+        elif unsent.draft.kind == "topic":
+            self._runtime.spawn(self._set_topic(unsent), "setting a topic")
+        else:
+            self._log.store(unsent.room, unsent.draft, self._stored)
+
+    async def _set_topic(self, unsent: _Unsent) -> None:
+        try:
+            result: int | ChatError = await self._log.set_topic(unsent.room, unsent.draft)
+        except ChatError as error:
+            result = error
+        self._stored(result)
+
+    def _stored(self, result: int | ChatError) -> None:
+        """Take note of what became of the message under way, and go on with the next."""
+        unsent = self._queue[0]
+        self._failing = isinstance(result, ChatError)
+        if not isinstance(result, ChatError):
+            if not unsent.seq and not self._closed:
+                self._unseen[unsent.draft.id] = self._runtime.monotonic() + SHOWN_SECONDS
+            self._acknowledge(unsent, result)
+        elif unsent.seq and isinstance(result, NotStored):
+            self._acknowledge(unsent, unsent.seq)
+        else:
+            self._fail(unsent, result)
+        self._queue.popleft()
+        self._under_way = False
+        # Whoever waits goes on at once, and may wait again: for the next signal, not this one.
+        space, self._space = self._space, None
+        if space:
+            space.fire()
+        self._go_on()
 
     def _tell_if_empty(self) -> None:
         if self._empty and not self._queue and not self._unseen:
             empty, self._empty = self._empty, None
             empty.fire()
-
-    async def _store(self, unsent: _Unsent) -> int:
-        if unsent.draft.kind == "topic":
-            return await self._log.set_topic(unsent.room, unsent.draft)
-        return await self._log.append(unsent.room, unsent.draft)
 
     def _acknowledge(self, unsent: _Unsent, seq: int) -> None:
         if unsent.receipt and not self._closed:

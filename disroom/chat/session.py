@@ -39,9 +39,9 @@ from disroom.chat.events import (
     RoomEvent,
     StoredAfterAll,
 )
-from disroom.chat.interfaces import IMember, Replay, Roster, Topic
+from disroom.chat.interfaces import IMember, Receipt, Replay, Roster, Topic
 from disroom.chat.names import Nick, RoomName
-from disroom.chat.outgoing import Outgoing, Receipt
+from disroom.chat.outgoing import Outgoing
 from disroom.chat.replies import (
     AwaySet,
     Departed,

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from disroom.chat.events import PrivateSent
-from disroom.chat.outgoing import Receipt
+from disroom.chat.interfaces import Receipt
 from disroom.chat.replies import Reply
 from disroom.chat.session import Session
 from disroom.wire import commands

@@ -118,5 +118,27 @@ class Envelope:
         return Message(room, seq, at, self.id, kind, nick, self.session, self.text)
 
 
+def encode(draft: Draft) -> bytes:
+    """The bytes to store for a draft: what its envelope's are, made at once."""
+    return _encode(
+        _Fields(VERSION, draft.id, draft.kind, draft.nick.display, draft.session, draft.text)
+    )
+
+
+def decode(data: bytes, room: RoomName, seq: int, at: float) -> Message:
+    """The message that is stored: what its envelope's is, read at once where it is of this version.
+
+    Raises:
+        BadEnvelope: Somebody else stored it.
+    """
+    try:
+        fields = _decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return Envelope.decode(data).message(room, seq, at)
+    kind: Kind = fields.kind if _is_known(fields.kind) else "said"
+    nick = Nick.trusted(fields.nick)
+    return Message(room, seq, at, fields.id, kind, nick, fields.session, fields.text)
+
+
 def _is_known(kind: str) -> TypeGuard[Kind]:
     return kind in ("said", "did", "topic")

@@ -437,6 +437,25 @@ async def test_a_subscriber_that_fails_hears_on(
     assert connection.connected
 
 
+@pytest.mark.parametrize("direct", [True, False])
+@promise
+async def test_a_message_with_a_ready_made_header_arrives(
+    connections: Connections, nats: NatsServer, unique: str, direct: bool
+) -> None:
+    """By the short way, and by nats-py's where that is not the one which is known."""
+    connection = await connections.start(nats.url)
+    heard: list[tuple[bytes, str, dict[str, str]]] = []
+    assert connection._link is not None
+    connection._link._client.direct = direct
+    connection.subscribe(unique, lambda m: heard.append((m.data, m.reply, m.headers)))
+    connection.send(unique, b"data", reply="re.ply", head=b"NATS/1.0\r\nA: b\r\n\r\n")
+    await eventually(lambda: heard)
+    assert heard == [(b"data", "re.ply", {"A": "b"})]
+    await connection.stop()
+    with pytest.raises(NotConnected):
+        connection.send(unique, b"lost", reply="re.ply", head=b"NATS/1.0\r\n\r\n")
+
+
 # Requests.
 
 

@@ -14,10 +14,14 @@ from hypothesis import strategies as st
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+from nats.aio.transport import TcpTransport
 from nats.errors import ProtocolError
+from twisted.internet.defer import Deferred
 
+from disroom.adapters.aio import soon
 from disroom.adapters.nats_client import DirectClient, supported
 from disroom.adapters.nats_message import Incoming, parse_headers
+from tests.contract.witness import promise
 
 NAMES = st.text("abcdefghijklmnopqrstuvwxyzABC-0123456789", min_size=1, max_size=20)
 VALUES = st.text(st.characters(blacklist_categories=("Cs", "Cc")), max_size=30).map(str.strip)
@@ -153,3 +157,47 @@ def test_a_message_by_nats_py_s_own_way_is_the_same(headers: dict[str, str], dat
     message = Incoming.of(Msg(Client(), "a.b", "re", data, headers or None))
     assert (message.subject, message.reply, message.data) == ("a.b", "re", data)
     assert message.headers == headers
+
+
+class Written(TcpTransport):
+    """A transport that keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # nats-py is untyped here
+        self.writes: list[bytes] = []
+
+    def __bool__(self) -> bool:
+        return True
+
+    def writelines(self, lines: list[bytes]) -> None:
+        """Take one write."""
+        self.writes.append(b"".join(lines))
+
+
+@promise
+async def test_what_is_published_in_one_turn_leaves_in_one_write() -> None:
+    """However many talk at once, in their order; after the connection has ended nothing leaves."""
+    client, transport = DirectClient(), Written()
+    client._status, client._transport = Client.CONNECTED, transport
+    for number in range(3):
+        client.send("a.b", b"data%d" % number, "re.ply", b"NATS/1.0\r\nA: b\r\n\r\n")
+    assert transport.writes == []
+    await turn()
+    frame = b"HPUB a.b re.ply 18 23\r\nNATS/1.0\r\nA: b\r\n\r\ndata%d\r\n"
+    assert transport.writes == [b"".join(frame % number for number in range(3))]
+    client.send("a.b", b"data3", "re.ply", b"NATS/1.0\r\nA: b\r\n\r\n")
+    client._status = Client.CLOSED
+    await turn()
+    assert len(transport.writes) == 1
+    client._status = Client.CONNECTED
+    client.write_now()
+    assert transport.writes[1:] == [frame % 3]
+    client.write_now()
+    assert len(transport.writes) == 2
+
+
+async def turn() -> None:
+    """Let the loop have its next turn."""
+    passed: Deferred[None] = Deferred()
+    soon(lambda: passed.callback(None))
+    await passed

@@ -17,7 +17,7 @@ from disroom.adapters.inbox import Inbox
 from disroom.adapters.jsapi import Refused
 from disroom.adapters.nats import NatsConnection, NatsSettings
 from disroom.adapters.nats_message import Incoming
-from disroom.adapters.publisher import Acknowledged, GaveUp, Publisher, TooBig
+from disroom.adapters.publisher import Acknowledged, GaveUp, Outcome, Publisher, TooBig
 from tests.contract.witness import promise
 from tests.eventually import eventually
 from tests.processes.nats import NatsServer
@@ -79,9 +79,16 @@ class Stream:
 
 
 class Bench:
-    """A publisher and a stream, each with a connection, the publisher's through a proxy."""
+    """A publisher and a stream, each with a connection, the publisher's through a proxy.
 
-    def __init__(self, proxy: NatsProxy, server: NatsServer, subject: str) -> None:
+    Attributes:
+        by_callback: Which of the publisher's two ways is taken.
+    """
+
+    def __init__(
+        self, proxy: NatsProxy, server: NatsServer, subject: str, *, by_callback: bool = True
+    ) -> None:
+        self.by_callback = by_callback
         self.proxy = proxy
         self.connection = _connection(proxy.url)
         self._stream_connection = _connection(server.url)
@@ -116,18 +123,39 @@ class Bench:
 
     def publish(self, publisher: Publisher, id_: str = "m1") -> Deferred[Acknowledged]:
         """Begin to publish a message; its payload is its id."""
-        return Deferred.fromCoroutine(publisher.publish(self.stream.subject, id_.encode(), id_))
+        return self.publish_all(publisher, id_.encode(), id_)
+
+    def publish_all(
+        self, publisher: Publisher, payload: bytes, id_: str = "m1"
+    ) -> Deferred[Acknowledged]:
+        """Begin to publish a payload, by a coroutine or with a callback."""
+        if not self.by_callback:
+            return Deferred.fromCoroutine(publisher.publish(self.stream.subject, payload, id_))
+        told: Deferred[Acknowledged] = Deferred()
+
+        def done(outcome: Outcome) -> None:
+            if isinstance(outcome, Acknowledged):
+                told.callback(outcome)
+            else:
+                told.errback(outcome)
+
+        publisher.store(self.stream.subject, payload, id_, done)
+        return told
 
 
 def _connection(url: str) -> NatsConnection:
     return NatsConnection(NatsSettings((url,)), clock=reactor, instance_name="test")
 
 
-@pytest_twisted.async_yield_fixture()  # type: ignore[untyped-decorator]  # it has no annotations
-async def bench(nats: NatsServer, unique: str) -> AsyncIterator[Bench]:
-    """Everything that a publisher needs."""
+@pytest_twisted.async_yield_fixture(  # type: ignore[untyped-decorator]  # it has no annotations
+    params=["coroutine", "callback"]
+)
+async def bench(
+    request: pytest.FixtureRequest, nats: NatsServer, unique: str
+) -> AsyncIterator[Bench]:
+    """Everything that a publisher needs, for each of its ways."""
     with NatsProxy(("127.0.0.1", nats.port)) as proxy:
-        made = Bench(proxy, nats, unique)
+        made = Bench(proxy, nats, unique, by_callback=request.param == "callback")
         await made.start()
         yield made
         await made.stop()
@@ -192,8 +220,8 @@ async def test_a_message_that_is_too_big_is_not_sent(bench: Bench) -> None:
     publisher, limit = bench.publisher(), bench.connection.max_payload
     header = len("NATS/1.0\r\nNats-Msg-Id: m\r\n\r\n")
     with pytest.raises(TooBig, match=f"{limit} bytes"):
-        await publisher.publish(bench.stream.subject, b"x" * (limit - header + 1), "m")
-    await publisher.publish(bench.stream.subject, b"x" * (limit - header), "m")
+        await bench.publish_all(publisher, b"x" * (limit - header + 1), "m")
+    await bench.publish_all(publisher, b"x" * (limit - header), "m")
     assert len(bench.stream.published) == 1 and bench.connection.connected
     bench.stream.answers = [TOO_BIG]  # the stream may take less than the server
     with pytest.raises(TooBig):
@@ -253,6 +281,7 @@ async def test_too_many_at_once_wait_their_turn(bench: Bench) -> None:
 @promise
 async def test_a_turn_is_not_lost_with_who_waited_for_it(bench: Bench) -> None:
     """Who goes away while waiting does not hold up those behind."""
+    bench.by_callback = False  # nothing else can be cancelled
     bench.stream.hold()
     publisher = bench.publisher(most_in_flight=1)
     first, second, third = (bench.publish(publisher, f"m{n}") for n in (1, 2, 3))
@@ -263,3 +292,25 @@ async def test_a_turn_is_not_lost_with_who_waited_for_it(bench: Bench) -> None:
     await eventually(lambda: len(bench.stream.published) == 2)
     bench.stream.release()
     assert (await third).seq == 2
+
+
+@pytest.mark.parametrize("id_", ["a b", "k: v", "ä", "x\r\nEvil: 1", "x" * 5000])
+@promise
+async def test_a_client_s_own_id_adds_nothing_to_a_message(bench: Bench, id_: str) -> None:
+    """Whatever a client chooses as the key of its message stays within the id's field."""
+    assert (await bench.publish_all(bench.publisher(), b"data", id_)).seq == 1
+    ((published, data),) = bench.stream.published
+    assert data == b"data"
+    assert published.split() == id_.split() or "Evil" in published
+
+
+@promise
+async def test_a_failing_receipt_harms_nobody_else(bench: Bench) -> None:
+    """A mistake with one user's message does not keep others from being told of theirs."""
+
+    def fail(outcome: Outcome) -> None:
+        raise RuntimeError("a mistake")
+
+    publisher = bench.publisher(most_in_flight=1)
+    publisher.store(bench.stream.subject, b"", "m0", fail)
+    assert (await bench.publish(publisher)).seq == 2

@@ -8,8 +8,9 @@ from twisted.internet.defer import Deferred
 from disroom.adapters.memory_log import MemoryStream
 from disroom.chat.errors import ChatError, NotStored, StoreUnavailable, TextTooLong
 from disroom.chat.events import Delayed, Draft, Failed
+from disroom.chat.interfaces import Receipt
 from disroom.chat.names import Nick, RoomName
-from disroom.chat.outgoing import DELAYED_SECONDS, FAILED_SECONDS, SHOWN_SECONDS, Outgoing, Receipt
+from disroom.chat.outgoing import DELAYED_SECONDS, FAILED_SECONDS, SHOWN_SECONDS, Outgoing
 from tests.chat.stepped import SteppedRuntime
 from tests.chat.world import Gate, GatedLog, outcome, run
 
