@@ -46,7 +46,7 @@ options win over variables, and those over the file."""
         ["port", "p", None, "Port for telnet, netcat and programs. [default: 8080]"],
         ["interface", None, None, "Address that --port and --telnet listen on. [default: all]"],
         ["telnet", None, None, "Port for telnet alone: negotiates at once."],
-        ["redis", None, None, "redis://, rediss:// or unix:// URL of Redis."],
+        ["redis", None, None, "redis://, rediss:// or unix:// URL, or sentinel://HOST,HOST/NAME."],
         ["config", "c", None, "TOML file; conf/disroom.toml documents every key."],
         ["state-dir", None, None, "Where embedded brokers keep their data."],
         ["instance-name", None, None, "Name of this instance; supersedes one that had it before."],

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 from zoneinfo import ZoneInfo
 
+from disroom.adapters.redis_address import RedisSentinels, is_sentinel_url
 from disroom.brokers import BrokerError, check_state_dir
 from disroom.chat.text import clean
 from disroom.config import Config, ConfigError
@@ -56,9 +57,9 @@ def check(config: Config) -> None:
             raise ConfigError(str(error)) from error
     else:
         nats_at = [_nats_address(url) for url in nats.url]
-        redis_at = _redis_address(redis.url)
+        redis_at = _redis_addresses(redis.url)
         _check_reachable("NATS", "--nats", nats_at)
-        _check_reachable("Redis", "--redis", [redis_at])
+        _check_reachable("Redis", "--redis", redis_at)
     for option, port in (("--port", config.port), ("--telnet", config.server.telnet)):
         if port is not None:
             _check_free(option, config.server.interface, port)
@@ -101,13 +102,19 @@ def _nats_address(url: str) -> tuple[str, int]:
     return parts.hostname, parts.port or _NATS_PORT
 
 
-def _redis_address(url: str) -> tuple[str, int] | str:
+def _redis_addresses(url: str) -> Sequence[tuple[str, int] | str]:
+    """Where to look; of Sentinels one is enough, and where Redis itself is they say later."""
+    if is_sentinel_url(url):
+        try:
+            return [(each.host, each.port) for each in RedisSentinels.parse(url).addresses]
+        except ValueError as error:
+            raise ConfigError(f"--redis: {error}") from None
     parts = _split(url)
     if parts and parts.scheme == "unix" and parts.path:
-        return unquote(parts.path)
+        return [unquote(parts.path)]
     if parts is None or parts.scheme not in ("redis", "rediss") or not parts.hostname:
-        raise _no_url("redis", "redis://, rediss:// or unix://", url)
-    return parts.hostname, parts.port or _REDIS_PORT
+        raise _no_url("redis", "redis://, rediss://, unix:// or sentinel://", url)
+    return [(parts.hostname, parts.port or _REDIS_PORT)]
 
 
 def _split(url: str) -> SplitResult | None:
@@ -127,7 +134,7 @@ def _no_url(option: str, kinds: str, url: str) -> ConfigError:
     head, at, tail = url.rpartition("@")
     if not at:
         return ConfigError(f"--{option}: not a {kinds} URL: {url}")
-    scheme = re.match("[a-z]+://", head)
+    scheme = re.match("[a-z+]+://", head)
     return ConfigError(
         f"--{option}: not a {kinds} URL: {scheme[0] if scheme else ''}...@{tail} (if it is for the "
         f"password, give that apart, as DISROOM_{option.upper()}_PASSWORD)"

@@ -7,7 +7,12 @@ import resource
 from pathlib import Path
 
 from disroom.adapters.nats import NatsSettings
-from disroom.adapters.redis_address import RedisAddress
+from disroom.adapters.redis_address import (
+    RedisAddress,
+    RedisPlace,
+    RedisSentinels,
+    is_sentinel_url,
+)
 from disroom.adapters.redis_settings import RedisSettings
 from disroom.adapters.stream import StreamSettings
 from disroom.chat.limits import Limits
@@ -67,16 +72,30 @@ def redis_settings(config: Config) -> RedisSettings:
     )
 
 
-def redis_address(config: Config) -> RedisAddress:
+def redis_address(config: Config) -> RedisPlace:
     """Where Redis is; raises ConfigError where the URL is none or a secret cannot be read."""
     redis = config.redis
+    by_sentinel = is_sentinel_url(redis.url)
+    if (redis.ca or redis.cert or redis.key) and by_sentinel:
+        raise ConfigError(
+            "redis.ca, cert and key are for TLS, which is not supported with Sentinel"
+        )
     if redis.ca and not redis.url.startswith("rediss:"):
         raise ConfigError("redis.ca is for TLS, which --redis asks for by rediss:// alone")
+    username, password = redis.user or None, _secret(redis.password, redis.password_file)
     try:
+        if by_sentinel:
+            return RedisSentinels.parse(
+                redis.url,
+                username=username,
+                password=password,
+                sentinel_username=redis.sentinel_user or None,
+                sentinel_password=_secret(redis.sentinel_password, redis.sentinel_password_file),
+            )
         return RedisAddress.parse(
             redis.url,
-            username=redis.user or None,
-            password=_secret(redis.password, redis.password_file),
+            username=username,
+            password=password,
             ca_file=_path(redis.ca),
             cert_file=_path(redis.cert),
             key_file=_path(redis.key),

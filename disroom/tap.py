@@ -28,7 +28,7 @@ from disroom.adapters.courier import NatsCourier
 from disroom.adapters.jetstream import JetStreamRoomLog
 from disroom.adapters.nats import NatsConnection, StoreStartError
 from disroom.adapters.redis import RedisPresence
-from disroom.adapters.redis_address import RedisAddress
+from disroom.adapters.redis_address import RedisAddress, RedisPlace
 from disroom.adapters.redis_instance import PresenceStartError
 from disroom.adapters.rivals import Rivals
 from disroom.adapters.runtime import TwistedRuntime
@@ -171,11 +171,11 @@ def _nats_urls_of(brokers: EmbeddedBrokers) -> Callable[[], list[str]]:
     return urls
 
 
-def _redis_of(brokers: EmbeddedBrokers) -> Callable[[], RedisAddress]:
+def _redis_of(brokers: EmbeddedBrokers) -> Callable[[], RedisPlace]:
     return lambda: RedisAddress(path=str(brokers.addresses().redis_socket))
 
 
-def _redis_as_configured(config: Config) -> Callable[[], RedisAddress]:
+def _redis_as_configured(config: Config) -> Callable[[], RedisPlace]:
     settings.redis_address(config)  # what is wrong with it is said now
     return lambda: settings.redis_address(config)  # a password's file may change meanwhile
 

@@ -18,6 +18,7 @@ from tests.processes.disroom import DisroomProcess
 from tests.processes.nats import NatsServer
 from tests.processes.nats_cluster import NatsCluster
 from tests.processes.redis import RedisKind, RedisServer
+from tests.processes.sentinel import Sentinel, WatchedRedis
 from tests.processes.text_client import Clients
 
 pytest_plugins = ("pytester", "tests.needs", "tests.faults.report")
@@ -75,6 +76,25 @@ def new_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
         def new(**arguments: Any) -> RedisServer:
             server = RedisServer(tmp_path_factory.mktemp("redis"), **arguments)
             return started.enter_context(server)
+
+        yield new
+
+
+@pytest.fixture
+def watched_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WatchedRedis]:
+    """A master and a replica with three Sentinels, of the test's own."""
+    with WatchedRedis(tmp_path_factory.mktemp("watched")) as watched:
+        yield watched
+
+
+@pytest.fixture
+def new_sentinel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Sentinel]]:
+    """Start a Sentinel; arguments as Sentinel's, after the directory."""
+    with contextlib.ExitStack() as started:
+
+        def new(watched: RedisServer, **arguments: Any) -> Sentinel:
+            sentinel = Sentinel(tmp_path_factory.mktemp("sentinel"), watched, **arguments)
+            return started.enter_context(sentinel)
 
         yield new
 

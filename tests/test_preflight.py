@@ -69,6 +69,14 @@ def refusal(tmp_path: Path, *options: str) -> str:
         (["--redis=redis://127.0.0.1"], "--redis without --nats: give both, or neither"),
         (["--nats=http://a", "--redis=redis://a"], "--nats: not a nats:// or tls:// URL: http://a"),
         (["--nats=nats://a:x", "--redis=redis://a"], "--nats: not a nats:// or tls:// URL"),
+        (
+            ["--nats=nats://a", "--redis=sentinel://a"],
+            "--redis: sentinel://a: the master's name is",
+        ),
+        (
+            ["--nats=nats://a", "--redis=rediss+sentinel://a/m"],
+            "TLS is not supported with Sentinel",
+        ),
         (["--state-dir=/proc/disroom"], "give one that can be written to with --state-dir"),
     ],
 )
@@ -178,6 +186,28 @@ def test_one_of_several_servers_is_enough() -> None:
     assert str(refused.value) == (
         f"cannot reach NATS at {reason}, {reason}: start it, or correct --nats"
     )
+
+
+def test_sentinels() -> None:
+    """Of Sentinels one is enough as well; and what is wrong is said without the password."""
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.socket() as other:
+        other.bind(("127.0.0.1", 0))  # and does not listen
+        up, down = (f"127.0.0.1:{each.getsockname()[1]}" for each in (one, other))
+        nats = Nats(url=(up,))
+        check(Config(nats=nats, redis=Redis(url=f"sentinel://:{SECRET}@{down},{up}/mymaster")))
+        with pytest.raises(ConfigError) as refused:
+            check(Config(nats=nats, redis=Redis(url=f"sentinel://{down}/mymaster")))
+    assert str(refused.value) == (
+        f"cannot reach Redis at {down} (Connection refused): start it, or correct --redis"
+    )
+    for url in (
+        f"sentinel://:{SECRET}@a",
+        f"sentinel://:{SECRET}/x@a/m",
+        f"sentinel://{SECRET}@a/m",
+    ):
+        with pytest.raises(ConfigError) as refused:
+            check(Config(nats=nats, redis=Redis(url=url)))
+        assert SECRET not in str(refused.value)
 
 
 def test_a_taken_port() -> None:

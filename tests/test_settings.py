@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from disroom import settings
+from disroom.adapters.redis_address import RedisAddress, RedisSentinels
 from disroom.config import Config, ConfigError, load
 
 BROKERS = {"nats.url": ["nats://n"], "redis.url": "redis://r"}
@@ -76,6 +77,7 @@ def test_secrets_from_files(tmp_path: Path) -> None:
     nats = settings.nats_settings(config)
     assert (nats.user, nats.password, nats.token) == ("u", " s3cret pass", " s3cret pass")
     redis = settings.redis_address(configured(redis_password_file=str(file)))
+    assert isinstance(redis, RedisAddress)
     assert redis.password == " s3cret pass"
     for shown in (repr(nats), repr(redis), str(redis)):
         assert "s3cret" not in shown
@@ -109,7 +111,26 @@ def test_tls_to_redis_is_not_dropped() -> None:
     with pytest.raises(ConfigError, match="rediss://"):
         settings.redis_address(configured(redis_ca="/ca.pem"))
     address = settings.redis_address(configured(redis_ca="/ca.pem", redis_url="rediss://r"))
-    assert address.tls and address.ca_file == Path("/ca.pem")
+    assert isinstance(address, RedisAddress) and address.tls and address.ca_file == Path("/ca.pem")
+
+
+def test_sentinels(tmp_path: Path) -> None:
+    """They have a password of their own, by value or by file; TLS is refused, not left out."""
+    file = tmp_path / "secret"
+    file.write_text("s3cret\n", encoding="utf-8")
+    where: dict[str, object] = {"redis_url": "sentinel://a,b/m", "redis_password": "redis"}
+    for given in (
+        {"redis_sentinel_password": "s3cret"},
+        {"redis_sentinel_password_file": str(file)},
+    ):
+        found = settings.redis_address(configured(**where, **given, redis_sentinel_user="sam"))
+        assert isinstance(found, RedisSentinels)
+        assert found.master.password == "redis"
+        assert {(a.username, a.password) for a in found.addresses} == {("sam", "s3cret")}
+        assert "s3cret" not in repr(found)
+    for key in ("ca", "cert", "key"):
+        with pytest.raises(ConfigError, match="TLS, which is not supported with Sentinel"):
+            settings.redis_address(configured(**where, **{f"redis_{key}": "/x.pem"}))
 
 
 def test_the_message_of_the_day(tmp_path: Path) -> None:

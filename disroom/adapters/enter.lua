@@ -24,15 +24,27 @@ end
 local run = string.match(info, 'run_id:(%w+)')
 local before = redis.call('HMGET', key('epoch'), 'run', 'seen')
 local unwatched = before[2] and now_ms - before[2] > jump and redis.call('ZCARD', leases) > 0
-if before[1] ~= run or unwatched then
+local another = before[1] ~= run
+if another or unwatched then
   local settled = alone and now_ms or now_ms + settle
   redis.call('HSET', key('epoch'), 'run', run, 'settled', whole(settled))
 end
 if now_ms > tonumber(before[2] or 0) then -- were it put back here, no tick would notice
   redis.call('HSET', key('epoch'), 'seen', whole(now_ms))
 end
-if tonumber(ARGV[12]) > tonumber(redis.call('GET', key('mark')) or 0) then
+local mark = tonumber(redis.call('GET', key('mark')) or 0)
+local ahead = tonumber(ARGV[12]) > mark
+if ahead then
+  mark = tonumber(ARGV[12])
   redis.call('SET', key('mark'), ARGV[12])
+end
+-- A replica that took over may be behind what its master had announced; instances take a version
+-- for one that they know unless it is past all that there were.
+if another or (ahead and settling() > 0) then
+  for _, token in ipairs(redis.call('HKEYS', key('versions'))) do
+    local next = math.max(version_of(token), now, mark) + 1
+    redis.call('HSET', key('versions'), token, whole(next))
+  end
 end
 
 if not fresh and not redis.call('ZSCORE', leases, own) then

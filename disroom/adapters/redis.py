@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from zope.interface import implementer
 
-from disroom.adapters.redis_address import RedisAddress
+from disroom.adapters.redis_address import RedisPlace
 from disroom.adapters.redis_connection import RedisUnavailable
 from disroom.adapters.redis_holdings import Held
 from disroom.adapters.redis_instance import RedisInstance
@@ -57,7 +57,7 @@ class RedisPresence:
     Args:
         reactor: To connect with and to wait by.
         settings: Times and the prefix.
-        address: Where Redis is; asked at each attempt to connect, so it may change.
+        address: Where Redis is, or who knows; asked at each attempt to connect, so it may change.
         instance_name: Of this instance; an earlier incarnation of that name is superseded.
         fresh_id: Makes incarnations: ids that occur once.
         alone: Whether no other instance can have sessions, so that an empty store need not settle
@@ -71,7 +71,7 @@ class RedisPresence:
         *,
         reactor: Any,
         settings: RedisSettings,
-        address: Callable[[], RedisAddress],
+        address: Callable[[], RedisPlace],
         instance_name: str,
         fresh_id: Callable[[], str],
         alone: Callable[[], bool] = lambda: False,

@@ -1,4 +1,4 @@
-"""Where a Redis is and how to prove oneself to it."""
+"""Where a Redis is, or the Sentinels that know it, and how to prove oneself to them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,18 @@ from twisted.internet.ssl import (
 )
 
 DEFAULT_PORT = 6379
+SENTINEL_PORT = 26379
+
+SENTINEL_SCHEMES = ("sentinel", "redis+sentinel")
+"""Both are in use; they mean the same."""
+
+_SENTINEL_URL = re.compile(
+    r"[a-z+]+://(?:(?P<user>[^:@/]*):(?P<password>[^@/]*)@)?(?P<hosts>[^@/?]*)"
+    r"(?:/(?P<name>[A-Za-z0-9._-]+))?(?:/(?P<database>[0-9]{1,9})?)?"
+)
+_SENTINEL = re.compile(
+    r"(?:\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<host>[^:\[\]]+))(?::(?P<port>[0-9]{1,5}))?"
+)
 
 _PEM_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.S)
 
@@ -81,7 +93,7 @@ class RedisAddress:
                 raise ValueError(f"{shown}: an absolute path is missing, as in unix:///run/redis")
             numbers = query.pop("db", ["0"])
         else:
-            raise ValueError(f"{shown}: not a redis://, rediss:// or unix:// URL")
+            raise ValueError(f"{shown}: not a redis://, rediss://, unix:// or sentinel:// URL")
         if query:
             raise ValueError(f"{shown}: unknown option {', '.join(sorted(query))}")
         if not re.fullmatch(r"[0-9]{1,9}", numbers[-1]):
@@ -134,3 +146,83 @@ class RedisAddress:
                 pem += self.key_file.read_bytes()
             own = PrivateCertificate.loadPEM(pem)
         return optionsForClientTLS(self.host, trusted, own)
+
+
+@dataclass(frozen=True, slots=True)
+class RedisSentinels:
+    """The Sentinels that watch over a Redis.
+
+    Attributes:
+        addresses: Of the Sentinels, each with what proves us to it.
+        name: What they call the master.
+        master: The database there, and what proves us to it; where it is they say.
+    """
+
+    addresses: tuple[RedisAddress, ...]
+    name: str
+    master: RedisAddress
+
+    @classmethod
+    def parse(
+        cls,
+        url: str,
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        sentinel_username: str | None = None,
+        sentinel_password: str | None = None,
+    ) -> RedisSentinels:
+        """Read ``sentinel://[[USER]:PASSWORD@]HOST[:PORT],HOST[:PORT].../NAME[/DB]``.
+
+        The URL's credentials are for the master; those given apart win. ``redis+sentinel`` is the
+        same.
+
+        Raises:
+            ValueError: It is none; the message is for people and holds no password.
+        """
+        scheme, _, rest = url.partition("://")
+        shown = f"{scheme}://{rest.rpartition('@')[2]}"
+        if scheme in ("rediss+sentinel", "sentinels"):
+            raise ValueError(f"{shown}: TLS is not supported with Sentinel")
+        parts = _SENTINEL_URL.fullmatch(url)
+        if parts is None or scheme not in SENTINEL_SCHEMES:
+            raise ValueError(
+                f"{shown}: not a Sentinel URL, as in sentinel://host-1:26379,host-2:26379/mymaster"
+            )
+        if not parts["name"]:
+            raise ValueError(
+                f"{shown}: the master's name is missing, as in sentinel://host/mymaster"
+            )
+        addresses = []
+        for text in parts["hosts"].split(","):
+            found = _SENTINEL.fullmatch(text)
+            if found is None or int(found["port"] or 0) > 65535:
+                raise ValueError(f"{shown}: {text!r} is not the HOST or HOST:PORT of a Sentinel")
+            addresses.append(
+                RedisAddress(
+                    host=found["v6"] or found["host"],
+                    port=int(found["port"] or SENTINEL_PORT),
+                    username=sentinel_username,
+                    password=sentinel_password,
+                )
+            )
+        master = RedisAddress(
+            database=int(parts["database"] or 0),
+            username=username or unquote(parts["user"] or "") or None,
+            password=password or unquote(parts["password"] or "") or None,
+        )
+        return cls(tuple(addresses), parts["name"], master)
+
+    def __str__(self) -> str:
+        """The URL without credentials."""
+        hosts = ",".join(str(address).partition("://")[2] for address in self.addresses)
+        suffix = f"/{self.master.database}" if self.master.database else ""
+        return f"sentinel://{hosts}/{self.name}{suffix}"
+
+
+RedisPlace = RedisAddress | RedisSentinels
+
+
+def is_sentinel_url(url: str) -> bool:
+    """Whether a URL is for `RedisSentinels`, also one with TLS, which they refuse."""
+    return url.partition("://")[0] in (*SENTINEL_SCHEMES, "rediss+sentinel", "sentinels")

@@ -4,6 +4,7 @@ txredisapi encodes commands and matches replies to them. What is added or replac
 
 * Its parser takes a turn of the reactor for each bulk string that arrives together with others
   (three for a published change), so it is replaced by one that takes what is there.
+* Once it can subscribe, it leaves of every list that comes the last three items; here all of them.
 * Its ``replyTimeout`` breaks a connection off on which many replies are on their way, and costs a
   timer for each; here a connection is aborted when replies are due and nothing at all comes.
 * It authenticates in ``connectionMade`` and gives up for good when that fails; here `RedisLink`
@@ -21,6 +22,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, ITCPTransport
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+
+from disroom.adapters.redis_address import RedisAddress
 
 NOT_REDIS = "it does not speak the Redis protocol"
 CLUSTER = "it is a Redis Cluster, which is not supported"
@@ -46,7 +49,7 @@ class RedisConnection(txredisapi.SubscriberProtocol):  # type: ignore[misc]  # i
     Args:
         reactor: For the time.
         timeout: Seconds of silence, while a reply is due, after which the connection is aborted.
-        database: The number of the database that will be selected, for who wants to know.
+        address: Where it goes, for who wants to know.
         published: Called with each message published on a channel subscribed to.
     """
 
@@ -55,11 +58,11 @@ class RedisConnection(txredisapi.SubscriberProtocol):  # type: ignore[misc]  # i
         *,
         reactor: Any,
         timeout: float,
-        database: int,
+        address: RedisAddress,
         published: Callable[[bytes], None] | None = None,
     ) -> None:
         super().__init__(charset=None, convertNumbers=False)
-        self.database = database
+        self.address = address
         self.why = "the connection was closed"
         self._over = False
         self._outstanding = 0
@@ -141,6 +144,13 @@ class RedisConnection(txredisapi.SubscriberProtocol):  # type: ignore[misc]  # i
         except ValueError:
             self.abort(NOT_REDIS)
         self._unparsed = buffer[position:]
+
+    def replyReceived(self, reply: Any) -> None:
+        """Tell what was published from the reply to a command."""
+        if self._published is not None and isinstance(reply, list) and reply[:1] == [b"message"]:
+            self.messageReceived(None, *reply[1:])
+        else:
+            self.replyQueue.put(reply)
 
     def messageReceived(self, pattern: bytes | None, channel: bytes, message: bytes) -> None:
         """Pass a published message on; one that cannot be taken must not end the connection."""

@@ -11,11 +11,12 @@ from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
-from disroom.adapters.redis_address import RedisAddress
+from disroom.adapters.redis_address import RedisPlace
 from disroom.adapters.redis_connection import RedisConnection, RedisUnavailable
+from disroom.adapters.redis_dialer import LinkFailure
 from disroom.adapters.redis_holdings import Holdings
 from disroom.adapters.redis_lease import SETTLE_MARGIN, RedisLease, boot_time
-from disroom.adapters.redis_link import LinkFailure, RedisLink
+from disroom.adapters.redis_link import RedisLink
 from disroom.adapters.redis_scripts import PresenceScripts, Reply, change_of
 from disroom.adapters.redis_settings import RedisSettings
 from disroom.chat.interfaces import IPresenceWatcher
@@ -47,7 +48,7 @@ class RedisInstance:
         *,
         reactor: Any,
         settings: RedisSettings,
-        address: Callable[[], RedisAddress],
+        address: Callable[[], RedisPlace],
         instance_name: str,
         fresh_id: Callable[[], str],
         alone: Callable[[], bool] = lambda: False,
@@ -78,7 +79,7 @@ class RedisInstance:
             reactor=reactor,
             address=address,
             timeout=settings.timeout,
-            prepare=self.lease.enter,
+            prepare=self._enter,
             ended=self.lease.left,
         )
         self._changes = RedisLink(
@@ -89,7 +90,11 @@ class RedisInstance:
             prepare=self._subscribe,
             published=self._published,
         )
-        self._loops = tuple(LoopingCall(work) for work in (self._tick, self._ping))
+        self._loops = {
+            LoopingCall(self._tick): settings.tick,
+            LoopingCall(self._ping): settings.tick,
+            LoopingCall(self._follow): settings.lease / 3,
+        }
         for loop in self._loops:
             loop.clock = reactor
 
@@ -103,8 +108,8 @@ class RedisInstance:
         try:
             await self._changes.start(settings.start_timeout)
             await self._commands.start(settings.start_timeout)
-            for loop in self._loops:
-                loop.start(settings.tick)
+            for loop, seconds in self._loops.items():
+                loop.start(seconds)
             settled = Deferred.fromCoroutine(self.lease.settled())
             await settled.addTimeout(settings.settle + settings.start_timeout, self._reactor)
             await self._tick()  # a predecessor's users are gone when this returns
@@ -149,6 +154,13 @@ class RedisInstance:
             with suppress(RedisUnavailable):
                 await self._changes.connection.ask("PING")
 
+    async def _follow(self) -> None:
+        """Leave a master that was replaced."""
+        try:
+            await self._commands.follow()
+        except Exception:
+            _log.failure("Whether the master was replaced was not found out")
+
     async def ask(self, script: str, *arguments: str | bytes | int) -> Reply:
         """Run a script; a store that settles is waited for.
 
@@ -184,6 +196,13 @@ class RedisInstance:
         """Vouch no longer for a session whose nick another holds, and tell of it."""
         if self.holdings.sessions.pop(session, None):
             self._lost(session)
+
+    async def _enter(self, connection: RedisConnection) -> None:
+        """Register; and hear of changes where they are made, after a failover at another place."""
+        changes = self._changes.connection
+        if changes is not None and str(changes.address) != str(connection.address):
+            changes.abort(f"the master is {connection.address} now")
+        await self.lease.enter(connection)
 
     # What the watcher hears.
 

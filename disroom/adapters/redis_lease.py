@@ -39,6 +39,7 @@ _log = Logger()
 _decode_enter = msgspec.msgpack.Decoder(EnterReply).decode
 _decode_tick = msgspec.msgpack.Decoder(TickReply).decode
 _decode_lost = msgspec.msgpack.Decoder(tuple[str, ...]).decode
+_decode_held = msgspec.msgpack.Decoder(tuple[str, ...]).decode
 _decode_count = msgspec.msgpack.Decoder(int).decode
 
 
@@ -205,6 +206,10 @@ class RedisLease:
             for session in _decode_lost(reply.body):
                 if self._holdings.sessions.pop(session, None):
                     self._lost(session)
+        # A replica that took over may lack a release that its master had confirmed.
+        for session in _decode_held((await self.run(connection, "held")).body):
+            if session not in self._holdings.sessions:
+                self._holdings.owed.setdefault(session, "connection lost")
         await self._pay(connection)
 
     async def _pay(self, connection: RedisConnection) -> None:

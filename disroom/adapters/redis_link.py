@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectError, DNSLookupError, TimeoutError, UnknownHostError
-from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from disroom.adapters.redis_address import RedisAddress
-from disroom.adapters.redis_connection import (
-    CLUSTER,
-    NOT_REDIS,
-    RedisConnection,
-    RedisRefused,
-    RedisUnavailable,
-)
+from disroom.adapters.redis_address import RedisPlace, RedisSentinels
+from disroom.adapters.redis_connection import RedisConnection, RedisRefused, RedisUnavailable
+from disroom.adapters.redis_dialer import LinkFailure, dial, refused
+from disroom.adapters.redis_sentinel import find_master
 
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 0.5
@@ -27,42 +20,21 @@ LONGEST_PAUSE = 0.5
 
 _log = Logger()
 
-_REFUSALS = (
-    ("WRONGPASS", "wrong user name or password"),
-    ("invalid password", "wrong password"),
-    ("invalid username-password", "wrong user name or password"),
-    ("AUTH <password> called without any password", "it has no password; configure none"),
-    ("Client sent AUTH, but no password", "it has no password; configure none"),
-    ("NOAUTH", "it asks for a password"),
-    ("DB index is out of range", "it has no database of that number"),
-    ("invalid DB index", "it has no database of that number"),
-    ("unknown command", "it does not know a command of Redis 5 or later"),
-)
-"""Errors that a second attempt does not mend, by their beginning, in words for people."""
-
-
-class LinkFailure(Exception):
-    """An attempt to connect failed.
-
-    Attributes:
-        permanent: Only a change of the configuration, here or there, can mend it.
-    """
-
-    def __init__(self, why: str, *, permanent: bool = False) -> None:
-        super().__init__(why)
-        self.permanent = permanent
+NOT_THE_MASTER = "it is no master"
+"""What the Sentinels' answer turns out to be for a moment, around a failover."""
 
 
 class RedisLink:
     """Keeps one connection.
 
-    The address is asked for anew at each attempt. Whatever fails is tried again, a refused password
-    too, since it may be about to change on both sides.
+    The address is asked for anew at each attempt, and so are the Sentinels where it is theirs; what
+    they name has to say itself that it is the master. Whatever fails is tried again, a refused
+    password too, since it may be about to change on both sides.
 
     Args:
         what: What the connection is for, in the log.
         reactor: To connect with and to wait by.
-        address: Where Redis is now.
+        address: Where Redis is now, or who knows.
         timeout: Seconds for the connection, and for each command.
         prepare: Makes a new connection ready; if it fails, the connection is given up.
         ended: Called when a connection that was ready, or was being prepared, is gone.
@@ -74,7 +46,7 @@ class RedisLink:
         what: str,
         *,
         reactor: Any,
-        address: Callable[[], RedisAddress],
+        address: Callable[[], RedisPlace],
         timeout: float,
         prepare: Callable[[RedisConnection], Awaitable[None]],
         ended: Callable[[], None] = lambda: None,
@@ -89,6 +61,7 @@ class RedisLink:
         self._ended = ended
         self._published = published
         self._keeping: Deferred[None] | None = None
+        self._epoch = 0  # the Sentinels', when they named the master
 
     async def start(self, within: float) -> None:
         """Connect, and keep connected from then on.
@@ -153,26 +126,23 @@ class RedisLink:
                     _log.warn("{failure}", failure=reported)
 
     async def _open(self) -> RedisConnection:
-        try:
-            address = self._address()
-            endpoint = address.endpoint(self._reactor, self._timeout)
-        except (OSError, ValueError) as error:
-            raise LinkFailure(f"Redis: {error}", permanent=isinstance(error, ValueError)) from None
-        factory = Factory.forProtocol(
-            lambda: RedisConnection(
-                reactor=self._reactor,
-                timeout=self._timeout,
-                database=address.database,
-                published=self._published,
+        epoch, address = 0, self._where()
+        by_sentinel = isinstance(address, RedisSentinels)
+        if isinstance(address, RedisSentinels):
+            epoch, address = await find_master(
+                address, reactor=self._reactor, seconds=self._timeout
             )
+        connection = await dial(
+            "Redis",
+            address,
+            reactor=self._reactor,
+            seconds=self._timeout,
+            published=self._published,
         )
-        factory.noisy = False
         try:
-            connection = cast(RedisConnection, await endpoint.connect(factory))
-        except (ConnectError, OSError) as error:
-            raise LinkFailure(f"Redis at {address}: {_words(error)}") from None
-        try:
-            await _introduce(connection, address)
+            if by_sentinel:
+                await _demand_master(connection)
+            await connection.ask("SELECT", address.database)
             await self._prepare(connection)
         except CancelledError:
             connection.abort("this server stops")
@@ -183,30 +153,43 @@ class RedisLink:
             connection.abort(connection.why)
             await connection.when_ended()
             self._ended()
-            raise _failure(address, error) from error
-        self.connection = connection
+            raise refused("Redis", address, error) from error
+        self.connection, self._epoch = connection, epoch
         return connection
 
+    async def follow(self) -> None:
+        """Leave a master that another has replaced: until a Sentinel tells it, it goes on as one.
 
-async def _introduce(connection: RedisConnection, address: RedisAddress) -> None:
-    if address.password is not None:
-        user = [address.username] if address.username is not None else []
-        await connection.ask("AUTH", *user, address.password)
-    await connection.ask("SELECT", address.database)
+        That takes 8 s if it was well all the time (a failover on demand), and for ever if the
+        Sentinels do not reach it.
+        """
+        connection = self.connection
+        try:
+            sentinels = self._where()
+            if connection is None or not isinstance(sentinels, RedisSentinels):
+                return
+            epoch, master = await find_master(
+                sentinels, reactor=self._reactor, seconds=self._timeout
+            )
+        except LinkFailure:
+            return  # nobody knows better
+        moved = str(master) != str(connection.address)
+        if moved and epoch > self._epoch and connection is self.connection:
+            connection.abort(f"the master is {master} now")
+
+    def _where(self) -> RedisPlace:
+        """The address as it is now.
+
+        Raises:
+            LinkFailure: It cannot be had.
+        """
+        try:
+            return self._address()
+        except (OSError, ValueError) as error:
+            raise LinkFailure(f"Redis: {error}", permanent=isinstance(error, ValueError)) from None
 
 
-def _words(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer"
-    if isinstance(error, DNSLookupError | UnknownHostError):
-        return "unknown host"
-    number = getattr(error, "osError", None) or getattr(error, "errno", None)
-    return os.strerror(number).lower() if isinstance(number, int) else str(error)
-
-
-def _failure(address: RedisAddress, error: Exception) -> LinkFailure:
-    why = str(error)
-    for beginning, words in _REFUSALS:
-        if why.startswith(beginning):
-            return LinkFailure(f"Redis at {address}: {words}", permanent=True)
-    return LinkFailure(f"Redis at {address}: {why}", permanent=why in (NOT_REDIS, CLUSTER))
+async def _demand_master(connection: RedisConnection) -> None:
+    role = await connection.ask("ROLE")
+    if role[0] != b"master":
+        raise RedisRefused(NOT_THE_MASTER)

@@ -19,7 +19,7 @@ from disroom.chat.interfaces import Change
 from disroom.chat.names import Nick, RoomName
 
 _NAMES = (
-    *("enter", "assert", "tick", "retire", "reap"),
+    *("enter", "assert", "held", "tick", "retire", "reap"),
     *("claim", "rename", "away", "join", "leave", "release"),
     *("users", "rooms", "versions", "locate", "holders", "emptied", "note_empty", "forget_empty"),
 )
@@ -133,7 +133,7 @@ class PresenceScripts:
 
     def channel(self, connection: RedisConnection) -> str:
         """Name the channel; by the database too, since to Redis channels belong to none."""
-        return f"{self._prefix}:presence:{connection.database}"
+        return f"{self._prefix}:presence:{connection.address.database}"
 
     async def load(self, connection: RedisConnection) -> None:
         """Send the scripts ahead, all at once.

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet import reactor
 
 from disroom.adapters.redis import RedisPresence
-from disroom.adapters.redis_address import RedisAddress
+from disroom.adapters.redis_address import RedisAddress, RedisSentinels, is_sentinel_url
 from disroom.adapters.redis_settings import RedisSettings
 from disroom.chat.errors import ChatError
 from disroom.chat.names import Nick, RoomName
@@ -114,12 +114,16 @@ class RedisChat:
     ) -> Instance:
         """Make an instance without starting it; the first takes itself to be alone."""
         where = url if callable(url) else lambda: url
+
+        def kind(url: str) -> type[RedisAddress | RedisSentinels]:
+            return RedisSentinels if is_sentinel_url(url) else RedisAddress
+
         incarnations: list[str] = []
         first = not self.started
         presence = RedisPresence(
             reactor=reactor,
             settings=RedisSettings(**{"prefix": self.prefix, **QUICK, **settings}),
-            address=lambda: RedisAddress.parse(where(), **credentials or {}),
+            address=lambda: kind(where()).parse(where(), **credentials or {}),
             instance_name=name,
             fresh_id=secrets.token_urlsafe,
             alone=lambda: first if alone is None else alone,
@@ -142,6 +146,15 @@ class RedisChat:
         """Stop every instance."""
         for instance in self.started:
             await instance.presence.stop()
+
+    def hearing(self, server: RedisServer) -> int:
+        """How many instances hear of changes at a server."""
+        try:
+            counted = server.command("PUBSUB", "NUMSUB", f"{self.prefix}:presence:0")
+        except OSError:  # a Sentinel closes all connections to one that it demotes
+            return -1
+        assert isinstance(counted, list) and isinstance(counted[1], int)
+        return counted[1]
 
     def keys(self, server: RedisServer) -> list[str]:
         """The keys of this chat in the store, without the prefix."""

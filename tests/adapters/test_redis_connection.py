@@ -26,6 +26,7 @@ REPLIES: tuple[tuple[bytes, Any], ...] = (
     (b"$8\r\na\r\n$1\r\nb\r\n", b"a\r\n$1\r\nb"),
     (b"*3\r\n$1\r\na\r\n*1\r\n:1\r\n$-1\r\n", [b"a", [1], None]),
     (b"*0\r\n", []),
+    (b"*5\r\n:1\r\n:2\r\n:3\r\n:4\r\n:5\r\n", [1, 2, 3, 4, 5]),
 )
 
 
@@ -33,7 +34,7 @@ def connected(timeout: float = 1.0) -> tuple[RedisConnection, StringTransport, C
     """A connection over nothing, its clock, and the messages published to it."""
     clock, published = Clock(), list[bytes]()
     connection = RedisConnection(
-        reactor=clock, timeout=timeout, database=0, published=published.append
+        reactor=clock, timeout=timeout, address=RedisAddress(), published=published.append
     )
     transport = StringTransport()
     connection.makeConnection(transport)
@@ -138,8 +139,8 @@ def test_every_form_of_address_is_understood(url: str, address: RedisAddress) ->
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("http://cache", "http://cache: not a redis://, rediss:// or unix:// URL"),
-        ("cache:6379", "not a redis://, rediss:// or unix:// URL"),
+        ("http://cache", "http://cache: not a redis://, rediss://, unix:// or sentinel:// URL"),
+        ("cache:6379", "not a redis://, rediss://, unix:// or sentinel:// URL"),
         ("redis://", "redis://: a host is missing"),
         ("redis://ann:pass@cache:x", "redis://cache:x: the port must be a number up to 65535"),
         ("redis://cache/lobby", "redis://cache/lobby: the database must be a number"),

