@@ -137,10 +137,11 @@ class Stream(_Section, frozen=True):
 
 
 class Presence(_Section, frozen=True):
-    """How long names and rooms are kept for an instance that is silent."""
+    """How long names and rooms are kept for an instance that is silent, or a client."""
 
     lease: Duration = Duration(10)
     settle: Duration = Duration(3)
+    grace: Duration = Duration(30)
 
 
 class Limits(_Section, frozen=True):

@@ -68,6 +68,7 @@ def redis_settings(config: Config) -> RedisSettings:
         prefix=config.redis.prefix,
         lease=float(config.presence.lease),
         settle=float(config.presence.settle),
+        grace=float(config.presence.grace),
         keeps_empty=config.stream.retention == "interest",
     )
 

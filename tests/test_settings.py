@@ -159,10 +159,13 @@ def test_the_backlog_is_no_longer_than_a_room() -> None:
 
 def test_units() -> None:
     """Durations and sizes arrive in seconds and bytes."""
-    config = configured(stream_max_age="12h", stream_max_bytes="1GiB", presence_lease="8s")
+    config = configured(
+        stream_max_age="12h", stream_max_bytes="1GiB", presence_lease="8s", presence_grace="1m"
+    )
     stream = settings.stream_settings(config)
     assert (stream.max_age, stream.max_bytes) == (43200.0, 1 << 30)
     assert settings.redis_settings(config).lease == 8.0
+    assert settings.redis_settings(config).grace == 60.0
     interest = configured(stream_retention="interest")
     assert settings.redis_settings(interest).keeps_empty
     assert not settings.redis_settings(config).keeps_empty

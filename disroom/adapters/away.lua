@@ -13,11 +13,6 @@ if away then
 else
   redis.call('HDEL', key('session', sid), 'away')
 end
-for _, room in ipairs(redis.call('SMEMBERS', key('in', sid))) do
-  local order, before, nick = parsed(redis.call('HGET', key('room', room), sid))
-  if before ~= away then
-    redis.call('HSET', key('room', room), sid, entry(order, away, nick))
-    changed(room, next_version(room), {}, {}, { { sid, nick, nick, away } }, '')
-  end
-end
+mark(sid, away or is_suspended(sid))
+announce('')
 return answer('ok')

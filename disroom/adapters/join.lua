@@ -7,7 +7,7 @@ local refused = refusal(true)
 if refused then
   return refused
 end
-local session = redis.call('HMGET', key('session', sid), 'holder', 'nick', 'away')
+local session = redis.call('HMGET', key('session', sid), 'holder', 'nick', 'away', 'grace_until')
 if session[1] ~= own then
   return answer('session')
 end
@@ -17,11 +17,11 @@ local present = redis.call('HGET', key('room', token), sid)
 if present then
   order = parsed(present)
 else
-  local nick, away = session[2], session[3] and true
+  local nick, away = session[2], session[3] and true or tonumber(session[4]) > 0
   version = next_version(token)
   order = version
   admit(token, ARGV[7], sid, order, away, nick)
-  changed(token, version, { { sid, nick, away or false } }, {}, {}, '')
+  changed(token, version, { { sid, nick, away } }, {}, {}, '')
 end
 local members = false
 if known == 0 or known ~= before then

@@ -1,13 +1,13 @@
 -- Finds who holds a nick. ARGV: 5 token.
--- ok: false, or {nick, session, incarnation, its instance's name, since (us), away text or false,
--- {room's name...}}.
+-- ok: false, or {nick, session, incarnation, its instance's name (both empty for an orphan), since
+-- (us), away text or false, {room's name...}}.
 local sid = redis.call('HGET', key('nicks'), ARGV[5])
 if not sid then
   return answer('ok', false)
 end
 local session = redis.call('HMGET', key('session', sid), 'nick', 'holder', 'since', 'away')
 local rooms = {}
-for i, token in ipairs(redis.call('SMEMBERS', key('in', sid))) do
+for i, token in ipairs(rooms_of(sid)) do
   rooms[i] = redis.call('HGET', key('names'), token)
 end
 local instance = redis.call('HGET', key('holders'), session[2]) or ''

@@ -101,14 +101,7 @@ class MemoryPresenceStore:
 
     def dismiss(self, sessions: Iterable[str], reason: str) -> None:
         """End sessions; each room hears once of all who left it."""
-        left: dict[RoomName, list[Member]] = {}
-        for session in sessions:
-            for name in self.sessions[session].rooms:
-                left.setdefault(name, []).append(self.member(session))
-                self.rooms[name].members.remove(session)
-            del self.holders[self.sessions.pop(session).nick]
-        for name, gone in left.items():
-            self.change(self.rooms[name], left=tuple(gone), reason=reason)
+        self.abandon(sessions, reason, resumable=False)
 
     def mark(self, session: str, **changed: float | str | None) -> None:
         """Change what a session is shown by; its rooms hear if that makes a difference."""
@@ -120,18 +113,26 @@ class MemoryPresenceStore:
             for room in tuple(held.rooms):
                 self.change(self.rooms[room], renamed=((before, after),))
 
-    def abandon(self, sessions: Iterable[str], reason: str) -> None:
-        """End sessions whose instance has gone, except those that can be resumed."""
-        ending = []
+    def abandon(self, sessions: Iterable[str], reason: str, *, resumable: bool = True) -> None:
+        """End sessions, or leave those to nobody that can be resumed; each room hears once."""
+        left: dict[RoomName, list[Member]] = {}
+        marked: dict[RoomName, list[tuple[Member, Member]]] = {}
         for session in sessions:
-            held = self.sessions[session]
-            if held.key:
-                held.holder = None
+            held, before = self.sessions[session], self.member(session)
+            if resumable and held.key:
                 ends = self.now() + self.grace
-                self.mark(session, ends=ends if held.ends is None else min(held.ends, ends))
+                held.holder, held.ends = None, ends if held.ends is None else min(held.ends, ends)
+                if not before.away:
+                    for name in held.rooms:
+                        marked.setdefault(name, []).append((before, self.member(session)))
             else:
-                ending.append(session)
-        self.dismiss(ending, reason)
+                for name in held.rooms:
+                    left.setdefault(name, []).append(before)
+                    self.rooms[name].members.remove(session)
+                del self.holders[self.sessions.pop(session).nick]
+        for name in left | marked:
+            gone, away = tuple(left.get(name, ())), tuple(marked.get(name, ()))
+            self.change(self.rooms[name], left=gone, renamed=away, reason=reason if gone else "")
 
     def tick(self) -> None:
         """End the sessions that nobody holds and whose grace is over; done at each call as well."""

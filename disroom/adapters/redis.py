@@ -22,13 +22,14 @@ from disroom.adapters.redis_scripts import (
     JoinReply,
     LocateReply,
     Reply,
+    ResumeReply,
     RoomsReply,
     UsersReply,
     VersionsReply,
     members_of,
 )
 from disroom.adapters.redis_settings import RedisSettings
-from disroom.chat.errors import NickTaken, PresenceUnavailable
+from disroom.chat.errors import NickTaken, NoSession, PresenceUnavailable
 from disroom.chat.interfaces import (
     IPresence,
     IPresenceWatcher,
@@ -46,6 +47,7 @@ _decode_versions = msgspec.msgpack.Decoder(VersionsReply).decode
 _decode_located = msgspec.msgpack.Decoder(LocateReply | bool).decode
 _decode_holders = msgspec.msgpack.Decoder(tuple[str | bool, ...]).decode
 _decode_emptied = msgspec.msgpack.Decoder(EmptiedReply).decode
+_decode_resumed = msgspec.msgpack.Decoder(ResumeReply).decode
 _decode_since = msgspec.msgpack.Decoder(int).decode
 _decode_agreed = msgspec.msgpack.Decoder(bool).decode
 
@@ -88,6 +90,7 @@ class RedisPresence:
             reincarnated=reincarnated,
             clock=clock,
         )
+        self._clock = clock
         self._lease = self._instance.lease
         self._holdings = self._instance.holdings
 
@@ -152,30 +155,60 @@ class RedisPresence:
         if held is not None:
             if held.nick.display != nick.display:
                 await self.rename(session, nick)
+            if key:
+                await self.arm(session, key)
             return
         try:
-            body = await self._ask_for(nick, "claim", session, nick.token, nick.display)
+            body = await self._ask_for(nick, "claim", session, nick.token, nick.display, key)
         except PresenceUnavailable:
             self._holdings.owe(session, "")
             raise
         self._holdings.owed.pop(session, None)
-        self._holdings.sessions[session] = Held(nick, _decode_since(body))
+        self._holdings.sessions[session] = Held(nick, _decode_since(body), key=key)
 
     async def arm(self, session: str, key: str) -> None:
         """Make a session that has a nick resumable by this key, and by none from before."""
-        raise PresenceUnavailable
+        held = self._held(session)
+        await self._ask("arm", session, key)
+        held.key, held.previous_key = key, ""
 
     async def suspend(self, session: str, grace: float) -> None:
         """Keep a session whose connection is lost; its rooms see it away."""
-        raise PresenceUnavailable
+        held = self._held(session)
+        held.ends = self._clock() + grace
+        self._holdings.unmarked.add(session)
+        await self._ask("suspend", session, round(grace * 1000))
+        self._holdings.unmarked.discard(session)
 
     async def resume(self, session: str, presented: str, key: str) -> Resumed:
         """Take a session over to this instance, from whichever holds it or from none."""
-        raise PresenceUnavailable
+        self._holdings.resuming.append(session)
+        try:
+            reply = await self._reply("resume", session, presented, key)
+        finally:
+            self._holdings.resuming.remove(session)
+        if reply.status == "gone":
+            raise NoSession
+        resumed = _decode_resumed(reply.body)
+        held = Held(
+            Nick.trusted(resumed.nick),
+            resumed.since,
+            resumed.away if isinstance(resumed.away, str) else None,
+            key,
+            resumed.previous,
+            resumed.tenure,
+            rooms={RoomName.trusted(name): order for name, order in resumed.rooms},
+        )
+        self._holdings.unmarked.discard(session)
+        self._holdings.sessions[session] = held
+        return Resumed(held.nick, held.since / 1e6, held.away, tuple(held.rooms))
 
     async def settle(self, session: str) -> None:
         """Forget the key before the current one."""
-        raise PresenceUnavailable
+        held = self._held(session)
+        if held.previous_key:
+            await self._ask("settle", session)
+            held.previous_key = ""
 
     async def rename(self, session: str, nick: Nick) -> None:
         """Exchange the session's nick for another, in all its rooms at once."""

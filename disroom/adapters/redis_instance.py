@@ -17,7 +17,7 @@ from disroom.adapters.redis_dialer import LinkFailure
 from disroom.adapters.redis_holdings import Holdings
 from disroom.adapters.redis_lease import SETTLE_MARGIN, RedisLease, boot_time
 from disroom.adapters.redis_link import RedisLink
-from disroom.adapters.redis_scripts import PresenceScripts, Reply, change_of
+from disroom.adapters.redis_scripts import Moved, PresenceScripts, Reply, news_of
 from disroom.adapters.redis_settings import RedisSettings
 from disroom.chat.interfaces import IPresenceWatcher
 
@@ -71,6 +71,7 @@ class RedisInstance:
             alone=alone,
             uncertain=self._uncertain,
             lost=self._lost,
+            moved=self._moved,
             reincarnated=reincarnated,
             clock=clock,
         )
@@ -165,7 +166,7 @@ class RedisInstance:
         """Run a script; a store that settles is waited for.
 
         Returns:
-            The reply: ``ok`` or ``taken``.
+            The reply: ``ok``, ``taken`` or ``gone``.
 
         Raises:
             RedisUnavailable: At once while the connection is away; or the script may have been run;
@@ -176,7 +177,7 @@ class RedisInstance:
         while True:
             connection = await self.lease.standing(deadline)
             reply = await self.lease.run(connection, script, *arguments)
-            if reply.status in ("ok", "taken"):
+            if reply.status in ("ok", "taken", "gone"):
                 return reply
             if reply.status == "settling":
                 if not settling:
@@ -194,7 +195,7 @@ class RedisInstance:
 
     def lose(self, session: str) -> None:
         """Vouch no longer for a session whose nick another holds, and tell of it."""
-        if self.holdings.sessions.pop(session, None):
+        if self.holdings.forget(session):
             self._lost(session)
 
     async def _enter(self, connection: RedisConnection) -> None:
@@ -213,10 +214,17 @@ class RedisInstance:
         self._subscribed = True
 
     def _published(self, message: bytes) -> None:
-        change = change_of(message)
-        self.lease.saw(change.version)
+        news = news_of(message)
+        if isinstance(news, Moved):
+            held = self.holdings.sessions.get(news.session)
+            elsewhere = news.holder != self.lease.incarnation
+            if held is not None and held.tenure < news.tenure and elsewhere:
+                self.holdings.forget(news.session)
+                self._moved(news.session)
+            return
+        self.lease.saw(news.version)
         if self.watcher is not None:
-            self.watcher.changed(change)
+            self.watcher.changed(news)
 
     def _uncertain(self) -> None:
         if self.watcher is not None:
@@ -225,3 +233,7 @@ class RedisInstance:
     def _lost(self, session: str) -> None:
         if self.watcher is not None:
             self.watcher.lost(session)
+
+    def _moved(self, session: str) -> None:
+        if self.watcher is not None:
+            self.watcher.moved(session)

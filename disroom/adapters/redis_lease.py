@@ -12,7 +12,7 @@ and nothing is given away.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Any
 
@@ -28,18 +28,27 @@ from disroom.adapters.redis_connection import (
     RedisUnavailable,
 )
 from disroom.adapters.redis_holdings import Holdings
-from disroom.adapters.redis_scripts import EnterReply, PresenceScripts, Reply, TickReply
+from disroom.adapters.redis_scripts import (
+    AssertReply,
+    EnterReply,
+    PresenceScripts,
+    Reply,
+    TickReply,
+)
 from disroom.adapters.redis_settings import RedisSettings
 from disroom.adapters.runtime import Signal
 
 SETTLE_MARGIN = 0.01
 """Seconds by which a settle window is waited for longer than it lasts."""
 
+MOST_STRAYS = 500
+"""How many sessions are given up in one step."""
+
 _log = Logger()
 _decode_enter = msgspec.msgpack.Decoder(EnterReply).decode
 _decode_tick = msgspec.msgpack.Decoder(TickReply).decode
-_decode_lost = msgspec.msgpack.Decoder(tuple[str, ...]).decode
-_decode_held = msgspec.msgpack.Decoder(tuple[str, ...]).decode
+_decode_asserted = msgspec.msgpack.Decoder(AssertReply).decode
+_decode_held = msgspec.msgpack.Decoder(set[str]).decode
 _decode_count = msgspec.msgpack.Decoder(int).decode
 
 
@@ -62,6 +71,7 @@ class RedisLease:
     Args:
         uncertain: Called when presence may have changed without an announcement.
         lost: Called for a session whose nick another has got.
+        moved: Called for a session that was resumed on another instance.
         reincarnated: Called with the new incarnation when the former was lost.
     """
 
@@ -77,6 +87,7 @@ class RedisLease:
         alone: Callable[[], bool],
         uncertain: Callable[[], None],
         lost: Callable[[str], None],
+        moved: Callable[[str], None],
         reincarnated: Callable[[str], None],
         clock: Callable[[], float] = boot_time,
     ) -> None:
@@ -90,6 +101,7 @@ class RedisLease:
         self._alone = alone
         self._uncertain = uncertain
         self._lost = lost
+        self._moved = moved
         self._reincarnated = reincarnated
         self._clock = clock
         self._state = _State.AWAY
@@ -155,6 +167,8 @@ class RedisLease:
         await self._scripts.load(connection)
         await self._register(connection)
         await self._assert(connection)
+        await self._compare(connection)
+        await self._pay(connection)
         self._sure(asked)
         self._to(_State.STANDING, connection)
 
@@ -198,28 +212,50 @@ class RedisLease:
                 name=self._instance_name,
             )
 
-    async def _assert(self, connection: RedisConnection) -> None:
-        for batch in self._holdings.batches():
+    async def _assert(
+        self, connection: RedisConnection, sessions: Iterable[str] | None = None
+    ) -> None:
+        for batch in self._holdings.batches(self._clock(), sessions):
             reply = await self.run(connection, "assert", batch)
             if reply.status != "ok":
                 raise RedisUnavailable("the lease was lost again")
-            for session in _decode_lost(reply.body):
-                if self._holdings.sessions.pop(session, None):
+            asserted = _decode_asserted(reply.body)
+            for session in asserted.lost:
+                if self._holdings.forget(session):
                     self._lost(session)
-        # A replica that took over may lack a release that its master had confirmed.
-        for session in _decode_held((await self.run(connection, "held")).body):
-            if session not in self._holdings.sessions:
-                self._holdings.owed.setdefault(session, "connection lost")
-        await self._pay(connection)
+            for session in asserted.moved:
+                if self._holdings.forget(session):
+                    self._moved(session)
+
+    async def _compare(self, connection: RedisConnection) -> None:
+        """Find the sessions over which the store and the holdings differ, and settle it.
+
+        Whoever resumed a session announces it, and the announcement can be missed. The answer to a
+        resumption here can be lost. And a replica that took over may lack a release, or that a
+        session went elsewhere: its holder asserts it.
+        """
+        stored = _decode_held((await self.run(connection, "held")).body)
+        missing = [session for session in self._holdings.sessions if session not in stored]
+        strays = self._holdings.strays(stored)
+        await self._assert(connection, missing)
+        while strays:
+            some, strays = strays[:MOST_STRAYS], strays[MOST_STRAYS:]
+            await self.run(connection, "disown", _milliseconds(self._settings.grace), *some)
 
     async def _pay(self, connection: RedisConnection) -> None:
-        """Make releases good that could not be made at their time."""
+        """Make releases and suspensions good that could not be made at their time."""
         while self._holdings.owed:
             session, reason = next(iter(self._holdings.owed.items()))
             reply = await self.run(connection, "release", session, reason)
             if reply.status != "ok":
                 raise RedisUnavailable("the lease was lost again")
             self._holdings.owed.pop(session, None)
+        for session in self._holdings.unmarked.difference(self._holdings.resuming):
+            held = self._holdings.sessions.get(session)
+            if held is not None and held.ends is not None:
+                grace = _milliseconds(max(0.0, held.ends - self._clock()))
+                await self.run(connection, "suspend", session, grace)
+            self._holdings.unmarked.discard(session)
 
     def enter_again(self, connection: RedisConnection) -> None:
         """Begin to register anew over a connection that works, unless that is under way."""
@@ -271,6 +307,7 @@ class RedisLease:
                 _milliseconds(self._settings.lease),
                 _milliseconds(self._settings.settle),
                 _milliseconds(self._settings.jump),
+                _milliseconds(self._settings.grace),
             )
             if reply.status != "ok":
                 self.enter_again(connection)
@@ -278,12 +315,19 @@ class RedisLease:
             self._sure(asked)
             ticked = _decode_tick(reply.body)
             self._note_settling(ticked.settling)
+            # Replies come in order, so nothing but a release under way explains a difference.
+            differs = ticked.held != len(self._holdings.sessions) and not self._holdings.owed
             await self._pay(connection)
+            if differs:
+                await self._compare(connection)
             until = self._reactor.seconds() + self._settings.tick  # the rest is for the next
             for incarnation in ticked.reaping:
                 while await self._reap(connection, incarnation):
                     if self._reactor.seconds() > until:
                         return
+            while ticked.over and await self._bury(connection):
+                if self._reactor.seconds() > until:
+                    return
         except RedisUnavailable:
             pass  # the link has logged it and connects again
 
@@ -315,7 +359,12 @@ class RedisLease:
 
     async def _reap(self, connection: RedisConnection, incarnation: str) -> int:
         """Take some of a gone incarnation's sessions out; how many are left."""
-        return _decode_count((await self.run(connection, "reap", incarnation)).body)
+        grace = _milliseconds(self._settings.grace)
+        return _decode_count((await self.run(connection, "reap", incarnation, grace)).body)
+
+    async def _bury(self, connection: RedisConnection) -> int:
+        """End some of the sessions that nobody holds or resumed in time; how many are left."""
+        return _decode_count((await self.run(connection, "bury")).body)
 
     async def retire(self, reason: str) -> None:
         """Give the lease up and take all sessions out at once; nothing is asked after this.

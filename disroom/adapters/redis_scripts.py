@@ -19,7 +19,8 @@ from disroom.chat.interfaces import Change
 from disroom.chat.names import Nick, RoomName
 
 _NAMES = (
-    *("enter", "assert", "held", "tick", "retire", "reap"),
+    *("enter", "assert", "held", "disown", "tick", "retire", "reap", "bury"),
+    *("arm", "suspend", "resume", "settle"),
     *("claim", "rename", "away", "join", "leave", "release"),
     *("users", "rooms", "versions", "locate", "holders", "emptied", "note_empty", "forget_empty"),
 )
@@ -40,10 +41,37 @@ class EnterReply(msgspec.Struct, array_like=True, frozen=True):
 
 
 class TickReply(msgspec.Struct, array_like=True, frozen=True):
-    """Milliseconds to settle; the incarnations to be reaped."""
+    """How things stand in the store.
+
+    Attributes:
+        settling: Milliseconds.
+        reaping: The incarnations to be reaped.
+        over: How many orphans are to be ended.
+        held: How many sessions are this incarnation's.
+    """
 
     settling: float
     reaping: tuple[str, ...]
+    over: int
+    held: int
+
+
+class AssertReply(msgspec.Struct, array_like=True, frozen=True):
+    """The sessions that lost their nick, and those that were resumed elsewhere."""
+
+    lost: tuple[str, ...]
+    moved: tuple[str, ...]
+
+
+class ResumeReply(msgspec.Struct, array_like=True, frozen=True):
+    """A session that was resumed; its rooms with the order in each."""
+
+    nick: str
+    since: int
+    away: str | bool
+    tenure: int
+    previous: str
+    rooms: tuple[tuple[str, int], ...]
 
 
 class JoinReply(msgspec.Struct, array_like=True, frozen=True):
@@ -98,6 +126,14 @@ class EmptiedReply(msgspec.Struct, array_like=True, frozen=True):
     entries: list[str]
 
 
+class Moved(msgspec.Struct, array_like=True, frozen=True):
+    """A session was resumed, for the ``tenure``-th time, by the incarnation ``holder``."""
+
+    session: str
+    tenure: int
+    holder: str
+
+
 class _Published(msgspec.Struct, array_like=True, frozen=True):
     name: str
     version: int
@@ -110,6 +146,10 @@ class _Published(msgspec.Struct, array_like=True, frozen=True):
 
 _decode_reply = msgspec.msgpack.Decoder(Reply).decode
 _decode_published = msgspec.msgpack.Decoder(_Published).decode
+_decode_moved = msgspec.msgpack.Decoder(Moved).decode
+
+_MOVED = b"\x93"
+"""How the news of a session begins, an array of three; that of a room is one of seven."""
 
 
 class PresenceScripts:
@@ -189,12 +229,14 @@ def members_of(flat: list[str]) -> tuple[Member, ...]:
     return tuple(member for _, member in found)
 
 
-def change_of(message: bytes) -> Change:
-    """Read a change as it is published.
+def news_of(message: bytes) -> Change | Moved:
+    """Read what is published.
 
     Raises:
-        msgspec.MsgspecError: It is none.
+        msgspec.MsgspecError: It is no news of presence.
     """
+    if message.startswith(_MOVED):
+        return _decode_moved(message)
     told = _decode_published(message)
     return Change(
         room=RoomName.trusted(told.name),

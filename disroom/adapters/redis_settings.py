@@ -15,6 +15,7 @@ class RedisSettings:
         tick: Between two renewals; well below a lease.
         settle: How long the instances have to assert their sessions in a store that came back.
         jump: After how long without any tick nobody is reaped before such a window has passed.
+        grace: How long a session that can be resumed outlives its instance; the same everywhere.
         timeout: For a connection to be made, and for each command.
         start_timeout: For which a start goes on trying to connect.
         stop_timeout: For the release of everything at the end.
@@ -26,6 +27,7 @@ class RedisSettings:
     tick: float = 1.0
     settle: float = 3.0
     jump: float = 5.0
+    grace: float = 30.0
     timeout: float = 0.9
     start_timeout: float = 5.0
     stop_timeout: float = 2.0

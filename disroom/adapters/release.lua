@@ -5,6 +5,7 @@ if refused then
   return refused
 end
 if holds(ARGV[5]) then
-  dismiss({ ARGV[5] }, ARGV[6])
+  dismiss(ARGV[5])
+  announce(ARGV[6])
 end
 return answer('ok')

@@ -19,7 +19,7 @@ end
 redis.call('HDEL', key('nicks'), before[2])
 redis.call('HSET', key('nicks'), token, sid)
 redis.call('HSET', key('session', sid), 'nick', nick, 'token', token)
-for _, room in ipairs(redis.call('SMEMBERS', key('in', sid))) do
+for _, room in ipairs(rooms_of(sid)) do
   local order, away, old = parsed(redis.call('HGET', key('room', room), sid))
   redis.call('HSET', key('room', room), sid, entry(order, away, nick))
   changed(room, next_version(room), {}, {}, { { sid, old, nick, away } }, '')

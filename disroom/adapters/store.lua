@@ -7,13 +7,18 @@
 -- Result: one string, MessagePack [status, body]; one string because the client decodes it at
 -- once, where nested replies cost it a parsing step each. Statuses: ok; lease: the incarnation
 -- holds none, so nothing was done; settling: not before body ms have passed; session: the session
--- is not held by the incarnation; taken: another session holds the nick.
+-- is not held by the incarnation; taken: another session holds the nick; gone: there is no such
+-- session to resume.
 --
 -- Keys, each after the prefix and a colon:
 --   nicks                hash: token of a nick -> session
---   session:<session>    hash: nick, token, holder (incarnation), since (us), away (if it is),
---                        grace_until (0: the nick is free as soon as the session ends)
---   in:<session>         set: tokens of its rooms
+--   session:<session>    hash: nick, token, holder (incarnation, empty for an orphan), since (us),
+--                        away (the text, if it is), key and previous (if it can be resumed; see
+--                        resume.lua), tenure (how often it was resumed: of two instances that take a
+--                        session for theirs the one that knows the greater is right), grace_until
+--                        (ms at which a suspended one ends, else 0)
+--   in:<session>         sorted set: token of a room -> us of the joining
+--   orphans              sorted set: session that no incarnation holds -> ms at which it ends
 --   held:<incarnation>   set: its sessions
 --   room:<token>         hash: session -> "<order> <1 if away, else 0> <nick>"; the order is the
 --                        room's version at the joining, so it tells who came first even in a store
@@ -91,12 +96,19 @@ local function next_version(token)
   return version
 end
 
--- Puts a session on the list of a room that is not on it, without announcing it.
+-- Puts a session on the list of a room that is not on it, without announcing it. The times of those
+-- put on several lists by one script differ, so that the order is kept.
+local admitted = 0
 local function admit(token, name, sid, order, away, nick)
   redis.call('HSETNX', key('names'), token, name)
   redis.call('HSET', key('room', token), sid, entry(order, away, nick))
-  redis.call('SADD', key('in', sid), token)
+  redis.call('ZADD', key('in', sid), 'NX', whole(now + admitted), token)
+  admitted = admitted + 1
   redis.call('HDEL', key('empty'), token)
+end
+
+local function rooms_of(sid)
+  return redis.call('ZRANGE', key('in', sid), 0, -1)
 end
 
 -- Announces what has been done to a room as its version `version`, and counts its members.
@@ -126,7 +138,7 @@ end
 -- Takes a session off the list of a room; returns it as announced, or nil if it is not in there.
 local function remove(token, sid)
   local stored = redis.call('HGET', key('room', token), sid)
-  redis.call('SREM', key('in', sid), token)
+  redis.call('ZREM', key('in', sid), token)
   if stored then
     redis.call('HDEL', key('room', token), sid)
     local _, away, nick = parsed(stored)
@@ -134,31 +146,85 @@ local function remove(token, sid)
   end
 end
 
--- Ends sessions: each room hears once of all who left it.
-local function dismiss(sids, reason)
-  local left = {}
-  for _, sid in ipairs(sids) do
-    for _, token in ipairs(redis.call('SMEMBERS', key('in', sid))) do
-      left[token] = left[token] or {}
-      table.insert(left[token], remove(token, sid))
-    end
-    local session = redis.call('HMGET', key('session', sid), 'token', 'holder')
-    if session[1] and redis.call('HGET', key('nicks'), session[1]) == sid then
-      redis.call('HDEL', key('nicks'), session[1])
-    end
-    if session[2] then
-      redis.call('SREM', key('held', session[2]), sid)
-    end
-    redis.call('DEL', key('session', sid))
+-- What a script does to several rooms, or to one room several times, is one change of each.
+local changes = {}
+local function change_of(token)
+  changes[token] = changes[token] or { joined = {}, left = {}, renamed = {} }
+  return changes[token]
+end
+
+-- The reason is that of the leaving.
+local function announce(reason)
+  for token, change in pairs(changes) do
+    local why = #change.left > 0 and reason or ''
+    changed(token, next_version(token), change.joined, change.left, change.renamed, why)
   end
-  for token, gone in pairs(left) do
-    if #gone > 0 then
-      changed(token, next_version(token), {}, gone, {}, reason)
+end
+
+-- Shows a session as away, or as back, in its rooms.
+local function mark(sid, away)
+  for _, token in ipairs(rooms_of(sid)) do
+    local order, before, nick = parsed(redis.call('HGET', key('room', token), sid))
+    if before ~= away then
+      redis.call('HSET', key('room', token), sid, entry(order, away, nick))
+      table.insert(change_of(token).renamed, { sid, nick, nick, away })
     end
   end
+end
+
+-- Ends a session.
+local function dismiss(sid)
+  for _, token in ipairs(rooms_of(sid)) do
+    local member = remove(token, sid)
+    if member then
+      table.insert(change_of(token).left, member)
+    end
+  end
+  local session = redis.call('HMGET', key('session', sid), 'token', 'holder')
+  if session[1] and redis.call('HGET', key('nicks'), session[1]) == sid then
+    redis.call('HDEL', key('nicks'), session[1])
+  end
+  if session[2] then
+    redis.call('SREM', key('held', session[2]), sid)
+  end
+  redis.call('ZREM', key('orphans'), sid)
+  redis.call('DEL', key('session', sid))
+end
+
+-- Makes a session an orphan, or ends one that cannot be resumed.
+local function abandon(sid, grace)
+  local session = redis.call('HMGET', key('session', sid), 'holder', 'key', 'grace_until')
+  if not session[2] then
+    dismiss(sid)
+    return
+  end
+  local ends, suspended = now_ms + grace, tonumber(session[3])
+  if suspended > 0 then
+    ends = math.min(ends, suspended)
+  end
+  redis.call('SREM', key('held', session[1]), sid)
+  redis.call('HSET', key('session', sid), 'holder', '', 'grace_until', whole(ends))
+  redis.call('ZADD', key('orphans'), whole(ends), sid)
+  mark(sid, true)
+end
+
+-- Takes a session from whoever holds it. Of a greater tenure, it has moved: its instance hears.
+local function take(sid, holder, before, tenure)
+  if holder and holder ~= own then
+    redis.call('SREM', key('held', holder), sid)
+    redis.call('ZREM', key('orphans'), sid)
+    if tenure > before then
+      redis.call('PUBLISH', channel, cmsgpack.pack({ sid, tenure, own }))
+    end
+  end
+  redis.call('SADD', key('held', own), sid)
+  redis.call('HSET', key('session', sid), 'holder', own, 'tenure', whole(tenure))
 end
 
 local function holds(sid)
   return redis.call('HGET', key('session', sid), 'holder') == own
 end
 
+local function is_suspended(sid)
+  return tonumber(redis.call('HGET', key('session', sid), 'grace_until') or 0) > 0
+end

@@ -55,25 +55,26 @@ class Instance:
     witness: Witness
     incarnations: list[str]
 
-    async def claimed(self, nick: Nick, *rooms: RoomName) -> str:
+    async def claimed(self, nick: Nick, *rooms: RoomName, key: str = "") -> str:
         """A new session that has a nick and is in these rooms."""
         made = session()
-        await self.presence.claim(made, nick)
+        await self.presence.claim(made, nick, key)
         for room in rooms:
             await self.presence.join(made, room, 0)
         return made
 
-    async def crowd(self, number: int, room: RoomName) -> list[str]:
+    async def crowd(self, number: int, room: RoomName, *, key: str = "") -> list[str]:
         """So many new sessions in a room."""
         sessions, version = [], 0
         for each in range(number):
-            sessions.append(await self.claimed(Nick.parse(f"user{each}")))
+            sessions.append(await self.claimed(Nick.parse(f"user{each}"), key=key))
             version = (await self.presence.join(sessions[-1], room, version)).version
         return sessions
 
     async def names(self, room: RoomName) -> list[str]:
-        """Who is in a room, as shown."""
-        return [str(member.nick) for member in (await self.presence.users(room)).members or ()]
+        """Who is in a room, as shown; an asterisk marks who is away."""
+        members = (await self.presence.users(room)).members or ()
+        return [str(member.nick) + "*" * member.away for member in members]
 
     async def settled(self) -> bool | None:
         """Whether the store has settled, as this instance sees it; None while it sees nothing."""

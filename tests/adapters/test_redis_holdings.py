@@ -19,7 +19,7 @@ def holding(sessions: int, rooms: int) -> Holdings:
 def test_no_batch_keeps_the_store_from_others_for_long() -> None:
     """While a big server comes back, the users of the others are served."""
     for sessions, rooms in ((250, 1), (60, 20)):
-        batches = [msgspec.msgpack.decode(b) for b in holding(sessions, rooms).batches()]
+        batches = [msgspec.msgpack.decode(b) for b in holding(sessions, rooms).batches(0.0)]
         assert [entry[0] for batch in batches for entry in batch] == [
             f"s{number}" for number in range(sessions)
         ]
@@ -32,7 +32,7 @@ def test_no_batch_keeps_the_store_from_others_for_long() -> None:
 def test_who_leaves_meanwhile_is_not_brought_back() -> None:
     """A user who hangs up while the server asserts its sessions is not shown afterwards."""
     holdings = holding(150, 0)
-    batches = holdings.batches()
+    batches = holdings.batches(0.0)
     next(batches)
     holdings.owe("s120", "connection lost")
     assert "s120" not in [entry[0] for entry in msgspec.msgpack.decode(next(batches))]

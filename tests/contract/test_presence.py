@@ -1,128 +1,26 @@
 """What every implementation of IPresence promises: in memory, on Valkey and on Redis."""
 
-import secrets
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
-from typing import Any, TypeVar
-
 import pytest
-import pytest_twisted
-from twisted.internet import defer, reactor
 from zope.interface.verify import verifyObject
 
-from disroom.adapters.memory_presence import MemoryPresence, MemoryPresenceStore
-from disroom.adapters.redis import RedisPresence
-from disroom.adapters.redis_address import RedisAddress
-from disroom.adapters.redis_settings import RedisSettings
-from disroom.chat.errors import ChatError, NickTaken, PresenceUnavailable
+from disroom.chat.errors import NickTaken, PresenceUnavailable
 from disroom.chat.interfaces import IPresence, RoomSummary
 from disroom.chat.names import Nick, RoomName
-from tests.contract.witness import Witness, promise
-from tests.processes.redis import RedisServer
-
-ALICE, BOB, CAROL = Nick.parse("alice"), Nick.parse("bob"), Nick.parse("carol")
-LOBBY, ATTIC = RoomName.parse("lobby"), RoomName.parse("attic")
-
-T = TypeVar("T")
-
-Presence = MemoryPresence | RedisPresence
-
-
-class Chat:
-    """Makes instances that share one store."""
-
-    def __init__(self, server: RedisServer | None, prefix: str) -> None:
-        self._server = server
-        self._prefix = prefix
-        self._store = MemoryPresenceStore()
-        self._started: list[Presence] = []
-
-    async def instance(self, name: str) -> tuple[Presence, Witness]:
-        """Start an instance and a witness of what it hears."""
-        presence, witness = self._make(name), Witness()
-        presence.watch(witness)
-        await presence.start()
-        self._started.append(presence)
-        return presence, witness
-
-    def _make(self, name: str) -> Presence:
-        if self._server is None:
-            return MemoryPresence(self._store, instance_name=name, fresh_id=secrets.token_urlsafe)
-        address = RedisAddress.parse(self._server.url)
-        first = not self._started
-        return RedisPresence(
-            reactor=reactor,
-            settings=RedisSettings(prefix=self._prefix, keeps_empty=True),
-            address=lambda: address,
-            instance_name=name,
-            fresh_id=secrets.token_urlsafe,
-            alone=lambda: first,
-        )
-
-    async def close(self) -> None:
-        """Stop every instance."""
-        for presence in self._started:
-            await presence.stop()
-
-
-@pytest.fixture(scope="module")
-def debian_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """Debian's Redis for the tests of this module."""
-    with RedisServer(tmp_path_factory.mktemp("redis"), kind="redis") as server:
-        yield server
-
-
-@pytest_twisted.async_yield_fixture(  # type: ignore[untyped-decorator]  # it has no annotations
-    params=[
-        "memory",
-        pytest.param("redis", id="valkey"),
-        pytest.param("debian_redis", id="redis", marks=pytest.mark.needs("redis-server")),
-    ]
+from tests.contract.presence_chat import (
+    ALICE,
+    ATTIC,
+    BOB,
+    CAROL,
+    LOBBY,
+    Chat,
+    at_once,
+    claimed,
+    names,
+    outcome,
+    session,
+    versions_of,
 )
-async def chat(request: pytest.FixtureRequest, unique: str) -> AsyncIterator[Chat]:
-    """A chat on each implementation in turn."""
-    server = None if request.param == "memory" else request.getfixturevalue(request.param)
-    made = Chat(server, unique)
-    yield made
-    await made.close()
-
-
-def session() -> str:
-    """A new session's id."""
-    return secrets.token_urlsafe(16)
-
-
-async def claimed(presence: Presence, nick: Nick) -> str:
-    """A new session that has a nick."""
-    made = session()
-    await presence.claim(made, nick)
-    return made
-
-
-async def names(presence: Presence, room: RoomName) -> list[str]:
-    """Who is in a room, as shown."""
-    members = (await presence.users(room)).members
-    assert members is not None
-    return [str(member.nick) + (" (away)" if member.away else "") for member in members]
-
-
-def versions_of(witness: Witness, room: RoomName) -> list[int]:
-    """The versions of a room that were heard of, from the first, which is taken for 0."""
-    changes = witness.of(room)
-    return [change.version - changes[0].version for change in changes]
-
-
-async def at_once(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Begin all of these before any has ended; what they return."""
-    return await defer.gatherResults([defer.Deferred.fromCoroutine(work) for work in works])
-
-
-async def outcome(work: Any) -> ChatError | None:
-    """What went wrong, if anything."""
-    try:
-        await work
-    except ChatError as error:
-        return error
-    return None
+from tests.contract.witness import promise
 
 
 @promise
