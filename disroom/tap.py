@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 
 from twisted.application.service import IService
 from twisted.internet import reactor
+from twisted.internet.interfaces import IProtocolFactory
 from twisted.logger import ILogObserver
 
 from disroom import settings, systemd
@@ -48,6 +49,8 @@ from disroom.preflight import check
 from disroom.service import DisroomService, NamedPart, Periodic, Steps
 from disroom.transports.client import Reception
 from disroom.transports.connections import Connections
+from disroom.transports.firstbyte import FirstByteFactory
+from disroom.transports.frame import FrameProtocol, frame_format
 from disroom.transports.line import LineFactory
 from disroom.transports.listeners import Listener, ListenError, Listeners, parse_endpoint
 from disroom.transports.outbox import Flusher
@@ -185,11 +188,14 @@ def _listeners(config: Config, hub: Hub) -> Listeners:
         settings.most_connections(config), config.limits.connections_per_address
     )
     reception = Reception(reactor, hub, connections, Flusher(reactor))
-    format_ = LineFormat(ZoneInfo(config.server.timezone))
+    lines = LineFormat(ZoneInfo(config.server.timezone))
+    frames = frame_format()
     listeners = []
     for text, telnet in settings.endpoints(config):
         line_settings = settings.line_settings(config, text, telnet=telnet)
-        factory = LineFactory(reception, format=format_, settings=line_settings)
+        factory: IProtocolFactory = LineFactory(reception, format=lines, settings=line_settings)
+        if not telnet:  # which sends a 0x00 of its own, in IAC DO BINARY
+            factory = FirstByteFactory(factory, lambda client: FrameProtocol(client, frames))
         listeners.append(Listener(text, parse_endpoint(reactor, text), factory))
     return Listeners(reactor, listeners, connections)
 

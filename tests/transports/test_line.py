@@ -17,7 +17,6 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import ConnectionDone
-from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.internet.threads import deferToThread
 from twisted.logger import capturedLogs
@@ -26,7 +25,6 @@ from twisted.python.failure import Failure
 from disroom.chat.errors import NotStored, PresenceUnavailable, StoreUnavailable
 from disroom.chat.limits import Limits
 from disroom.transports.client import LINGER_BYTES, LINGER_SECONDS, Reception
-from disroom.transports.connections import Connections
 from disroom.transports.intake import TELNET_BYTES
 from disroom.transports.lane import CROWDED
 from disroom.transports.line import (
@@ -44,9 +42,9 @@ from disroom.wire.errors import (
     UnknownCommand,
 )
 from disroom.wire.line import WELCOME, LineFormat, error_line, help_lines
-from tests.chat.world import Instance, World
 from tests.contract.witness import promise
 from tests.processes.certificates import Certificates
+from tests.transports.house import House
 
 GREETING = f"{WELCOME}\r\n"
 IAC, DO, DONT, WILL, WONT, SB = b"\xff", b"\xfd", b"\xfe", b"\xfb", b"\xfc", b"\xfa"
@@ -54,24 +52,16 @@ INTERRUPT = b"\xff\xf4"
 TIMING_MARK, BINARY, ECHO = b"\x06", b"\x00", b"\x01"
 
 
-class House:
-    """A server on one instance of a chat in memory, with a clock that is moved by hand."""
+class LineHouse(House):
+    """A server that speaks lines."""
 
     def __init__(self, *, most: int = 100, limits: Limits | None = None, **settings: Any) -> None:
-        self.clock = Clock()
-        self.world = World(limits=limits)
-        self.instance: Instance = self.world.one
-        self.connections = Connections(most)
+        super().__init__(most=most, limits=limits)
         self.factory = LineFactory(
-            Reception(self.clock, self.instance.hub, self.connections, Flusher(self.clock)),
+            self.reception,
             format=LineFormat(),
             settings=LineSettings(**{"flood": None, "unnamed": 0.0, **settings}),
         )
-
-    def turn(self, seconds: float = 0.0) -> None:
-        """Let time go by."""
-        self.world.runtime.time += seconds
-        self.clock.advance(seconds)
 
     def connect(self) -> Terminal:
         """Let a client in, which has read its greeting."""
@@ -90,7 +80,7 @@ class House:
 class Terminal:
     """The client's side of a connection."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: LineHouse) -> None:
         self.house = house
         self.transport: Any = StringTransport()
         self.protocol = house.factory.buildProtocol(None)
@@ -145,31 +135,31 @@ class Terminal:
 
 
 @pytest.fixture
-def house() -> House:
+def house() -> LineHouse:
     """A server without a limit on commands."""
-    return House()
+    return LineHouse()
 
 
 # The beginning.
 
 
-def test_a_client_is_greeted_in_one_line(house: House) -> None:
+def test_a_client_is_greeted_in_one_line(house: LineHouse) -> None:
     """Who connects reads what to do."""
     assert Terminal(house).raw() == GREETING.encode()
 
 
 def test_the_message_of_the_day_follows_the_greeting() -> None:
     """Who connects reads the news, and may read them again."""
-    house = House(motd=("one", "", "two"))
+    house = LineHouse(motd=("one", "", "two"))
     terminal = Terminal(house)
     assert terminal.read() == [WELCOME, "one", "", "two"]
     assert terminal.ask("motd") == ["one", "", "two", "-- that was it"]
-    assert House().connect().ask("motd") == ["-- there is no message of the day"]
+    assert LineHouse().connect().ask("motd") == ["-- there is no message of the day"]
 
 
-def test_who_comes_when_it_is_full_is_told_and_closed(house: House) -> None:
+def test_who_comes_when_it_is_full_is_told_and_closed(house: LineHouse) -> None:
     """A server with as many connections as there can be says so, and takes the next one again."""
-    full = House(most=1)
+    full = LineHouse(most=1)
     first = full.connect()
     second = Terminal(full)
     assert second.read() == [error_line(ServerFull())]
@@ -218,7 +208,7 @@ ANSWERS = [
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r\0", b"\r"])
-def test_every_line_end_works(house: House, end: bytes) -> None:
+def test_every_line_end_works(house: LineHouse, end: bytes) -> None:
     """Netcat's, telnet's, a raw terminal's and a program's lines are understood alike."""
     terminal = house.connect()
     terminal.type(b"".join(line.encode() + end for line in CONVERSATION))
@@ -244,7 +234,7 @@ def test_it_makes_no_difference_how_the_bytes_are_split(
         noise + line.encode() + end for line, end in zip(CONVERSATION, ends, strict=True)
     )
     cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=30).map(sorted))
-    terminal = House().connect()
+    terminal = LineHouse().connect()
     terminal.type(*(stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)))
     got = terminal.raw()
     for answer in (IAC + DO + BINARY, IAC + WILL + TIMING_MARK):
@@ -254,7 +244,7 @@ def test_it_makes_no_difference_how_the_bytes_are_split(
     assert shown == [*ANSWERS, ""]
 
 
-def test_every_single_byte_may_come_alone(house: House) -> None:
+def test_every_single_byte_may_come_alone(house: LineHouse) -> None:
     """A client that sends each key by itself is understood."""
     terminal = house.connect()
     stream = "".join(f"{line}\r\n" for line in CONVERSATION).encode()
@@ -267,7 +257,7 @@ def test_every_single_byte_may_come_alone(house: House) -> None:
 @settings(max_examples=150, deadline=None)
 def test_no_bytes_break_a_connection(noise: bytes, cuts: list[int]) -> None:
     """Whatever is sent, what follows on a line of its own is answered."""
-    terminal = House(line_bytes=300).user("alice", "tea")
+    terminal = LineHouse(line_bytes=300).user("alice", "tea")
     with capturedLogs() as logged:
         terminal.type(*(noise[a:b] for a, b in zip([0, *cuts], [*cuts, len(noise)], strict=True)))
         terminal.type(b"\xff\xf0\n\xff\xf0\nleave\n/leave\n/talk off\nping\n")
@@ -276,7 +266,7 @@ def test_no_bytes_break_a_connection(noise: bytes, cuts: list[int]) -> None:
     assert got.endswith(b"Pong\r\n") or terminal.closed
 
 
-def test_a_line_that_is_too_long_is_dropped_and_told_of(house: House) -> None:
+def test_a_line_that_is_too_long_is_dropped_and_told_of(house: LineHouse) -> None:
     """Who pastes a novel is told how much goes into a line, and may go on."""
     terminal = house.user("alice", "tea")
     told = error_line(LineTooLong(4096))
@@ -294,7 +284,7 @@ def test_a_line_that_is_too_long_is_dropped_and_told_of(house: House) -> None:
 @pytest.mark.parametrize(("length", "fits"), [(4096, True), (4097, False)])
 def test_the_bound_of_a_line_does_not_count_its_end(length: int, fits: bool) -> None:
     """A line of just so many bytes is taken, by itself or among others, whatever its end."""
-    house = House(limits=Limits(text_bytes=5000))
+    house = LineHouse(limits=Limits(text_bytes=5000))
     terminal = house.user("alice", "tea")
     line = b"say " + b"x" * (length - 4)
     for number, end in enumerate([b"\n", b"\r\n", b"\r\0", b"\r"], 1):
@@ -304,7 +294,7 @@ def test_the_bound_of_a_line_does_not_count_its_end(length: int, fits: bool) -> 
 
 
 @pytest.mark.parametrize("piece", [100, 4096, 70_000])
-def test_a_line_without_an_end_closes_the_connection(house: House, piece: int) -> None:
+def test_a_line_without_an_end_closes_the_connection(house: LineHouse, piece: int) -> None:
     """A client that never ends its line is told why it is closed, and costs no memory before."""
     terminal = house.user("alice", "tea")
     sent = 0
@@ -318,7 +308,7 @@ def test_a_line_without_an_end_closes_the_connection(house: House, piece: int) -
     assert house.world.in_room("tea") == []
 
 
-def test_what_is_not_utf8_is_told_of(house: House) -> None:
+def test_what_is_not_utf8_is_told_of(house: LineHouse) -> None:
     """A terminal of another encoding learns what is wrong, line by line."""
     terminal = house.connect()
     terminal.type(b"ping\n\xe4\xf6\nping\n")
@@ -327,7 +317,7 @@ def test_what_is_not_utf8_is_told_of(house: House) -> None:
     assert told == error_line(BadEncoding())
 
 
-def test_keys_that_edit_a_line_are_applied(house: House) -> None:
+def test_keys_that_edit_a_line_are_applied(house: LineHouse) -> None:
     """A raw terminal's backspace, Ctrl-U and Ctrl-W do what they are for."""
     terminal = house.connect()
     terminal.type(b"pomg\x08\x7f\x7fing\r", b"rubbish\x15ping\r", b"ping all\x17\r")
@@ -348,7 +338,7 @@ def test_keys_that_edit_a_line_are_applied(house: House) -> None:
     ],
 )
 @pytest.mark.parametrize("piece", [1000, 1 << 20])
-def test_a_browser_cannot_be_made_to_chat(house: House, head: bytes, piece: int) -> None:
+def test_a_browser_cannot_be_made_to_chat(house: LineHouse, head: bytes, piece: int) -> None:
     """A page that makes its readers' browsers connect here cannot have them say anything."""
     victim = house.user("bob", "tea")
     terminal = house.connect()
@@ -362,7 +352,7 @@ def test_a_browser_cannot_be_made_to_chat(house: House, head: bytes, piece: int)
     assert house.world.texts("tea") == []
 
 
-def test_who_talks_about_http_may(house: House) -> None:
+def test_who_talks_about_http_may(house: LineHouse) -> None:
     """Only the first line of a connection can be a browser's."""
     terminal = house.user("bob", "tea")
     assert terminal.ask("send GET / HTTP/1.1") == ["[T] #tea bob: GET / HTTP/1.1"]
@@ -371,7 +361,7 @@ def test_who_talks_about_http_may(house: House) -> None:
 # Telnet.
 
 
-def test_nothing_is_negotiated_with_who_is_not_telnet(house: House) -> None:
+def test_nothing_is_negotiated_with_who_is_not_telnet(house: LineHouse) -> None:
     """Netcat shows no rubbish: not a byte of telnet is sent before the client sends one."""
     terminal = Terminal(house)
     terminal.send("ping", "nick alice")
@@ -380,13 +370,13 @@ def test_nothing_is_negotiated_with_who_is_not_telnet(house: House) -> None:
 
 def test_a_telnet_port_negotiates_at_once() -> None:
     """A listener for telnet alone asks for BINARY before it greets."""
-    assert Terminal(House(telnet=True)).raw() == IAC + DO + BINARY + GREETING.encode()
+    assert Terminal(LineHouse(telnet=True)).raw() == IAC + DO + BINARY + GREETING.encode()
 
 
 @pytest.mark.parametrize("busy", ["storing", "paced", "crowded"])
 def test_telnet_is_answered_past_everything_that_waits(busy: str) -> None:
     """After Ctrl-C telnet shows nothing until it is answered, so that is never behind a queue."""
-    house = House(flood=(1.0, 3) if busy == "paced" else None)
+    house = LineHouse(flood=(1.0, 3) if busy == "paced" else None)
     terminal = house.user("alice", "tea")
     if busy == "paced":
         terminal.send(*["ping"] * 10)
@@ -400,14 +390,14 @@ def test_telnet_is_answered_past_everything_that_waits(busy: str) -> None:
     assert terminal.paused is (busy == "crowded")
 
 
-def test_an_option_is_refused_and_the_line_goes_on(house: House) -> None:
+def test_an_option_is_refused_and_the_line_goes_on(house: LineHouse) -> None:
     """Whatever a telnet client offers, its typing is not disturbed."""
     terminal = house.connect()
     terminal.type(b"pi" + IAC + WILL + ECHO + b"ng\r\n")
     assert terminal.raw() == IAC + DO + BINARY + IAC + DONT + ECHO + b"Pong\r\n"
 
 
-def test_a_subnegotiation_without_end_closes(house: House) -> None:
+def test_a_subnegotiation_without_end_closes(house: LineHouse) -> None:
     """What a client sends for ever without meaning is not read for ever."""
     terminal = house.user("alice", "tea")
     terminal.type(IAC + SB, *[b"x" * 1000] * 6)
@@ -421,7 +411,7 @@ def test_a_subnegotiation_without_end_closes(house: House) -> None:
 # Asking for a name.
 
 
-def test_a_name_is_asked_for_on_joining(house: House) -> None:
+def test_a_name_is_asked_for_on_joining(house: LineHouse) -> None:
     """``join`` without a name asks for one, and the next line is it."""
     terminal = house.connect()
     terminal.send("join tea")
@@ -434,7 +424,7 @@ def test_a_name_is_asked_for_on_joining(house: House) -> None:
     assert terminal.ask("join pot")[0] == "Joined room pot as alice"
 
 
-def test_a_name_that_cannot_be_had_is_asked_for_again(house: House) -> None:
+def test_a_name_that_cannot_be_had_is_asked_for_again(house: LineHouse) -> None:
     """An error says why, and the question comes again, until it is answered."""
     house.user("bob")
     terminal = house.connect()
@@ -460,7 +450,7 @@ def test_a_name_that_cannot_be_had_is_asked_for_again(house: House) -> None:
     assert terminal.ask("alice")[0] == "Joined room tea as alice"
 
 
-def test_the_question_can_be_taken_back(house: House) -> None:
+def test_the_question_can_be_taken_back(house: LineHouse) -> None:
     """An empty line or a command ends the question, and the next line is a command again."""
     terminal = house.connect()
     terminal.send("join tea")
@@ -481,7 +471,7 @@ def test_the_question_can_be_taken_back(house: House) -> None:
     ]
 
 
-def test_who_is_asked_may_go(house: House) -> None:
+def test_who_is_asked_may_go(house: LineHouse) -> None:
     """``/exit`` works in place of a name."""
     terminal = house.connect()
     terminal.send("join tea")
@@ -490,7 +480,7 @@ def test_who_is_asked_may_go(house: House) -> None:
     assert terminal.closed
 
 
-def test_a_room_that_cannot_be_joined_does_not_ask_again(house: House) -> None:
+def test_a_room_that_cannot_be_joined_does_not_ask_again(house: LineHouse) -> None:
     """Once the name is had, an error of the joining is one of ``join``."""
     terminal = house.connect()
     terminal.send("join tea")
@@ -501,7 +491,7 @@ def test_a_room_that_cannot_be_joined_does_not_ask_again(house: House) -> None:
     assert terminal.ask("ping", "join tea")[:2] == ["Pong", "Joined room tea as alice"]
 
 
-def test_the_question_may_be_answered_before_it_is_asked(house: House) -> None:
+def test_the_question_may_be_answered_before_it_is_asked(house: LineHouse) -> None:
     """A program sends ``join``, the name and what it has to say in one go."""
     terminal = house.connect()
     terminal.type(b"join tea\nalice\nsend hi\n")
@@ -513,7 +503,7 @@ def test_the_question_may_be_answered_before_it_is_asked(house: House) -> None:
 # Verbs of the connection.
 
 
-def test_help_explains_all_verbs_or_one(house: House) -> None:
+def test_help_explains_all_verbs_or_one(house: LineHouse) -> None:
     """Who asks for help gets it, also about a verb that is no verb."""
     terminal = house.connect()
     assert terminal.ask("help") == list(help_lines(None))
@@ -522,7 +512,7 @@ def test_help_explains_all_verbs_or_one(house: House) -> None:
     assert terminal.ask("help x")[0].endswith("(unknown-command)")
 
 
-def test_talking_says_what_is_typed(house: House) -> None:
+def test_talking_says_what_is_typed(house: LineHouse) -> None:
     """With ``talk on`` people just type; a slash makes a command."""
     terminal = house.user("alice", "tea")
     assert terminal.ask("talk on") == [
@@ -530,11 +520,11 @@ def test_talking_says_what_is_typed(house: House) -> None:
     ]
     assert terminal.ask("join pot", "/ping") == ["[T] #tea alice: join pot", "Pong"]
     assert terminal.ask("", " \t", "/talk off", "ping")[1:] == ["Pong"]
-    assert House().connect().ask("talk on", "hi")[1].endswith("(no-nick)")
+    assert LineHouse().connect().ask("talk on", "hi")[1].endswith("(no-nick)")
 
 
 @pytest.mark.parametrize("verb", ["exit", "quit", "/EXIT"])
-def test_exit_waits_for_what_was_sent(house: House, verb: str) -> None:
+def test_exit_waits_for_what_was_sent(house: LineHouse, verb: str) -> None:
     """Who says something and goes sees it stored first; what comes after ``exit`` is not read."""
     bob = house.user("bob", "tea")
     terminal = house.user("alice", "tea")
@@ -554,7 +544,7 @@ def test_exit_waits_for_what_was_sent(house: House, verb: str) -> None:
 # The end.
 
 
-def test_half_closing_finishes_what_was_asked(house: House) -> None:
+def test_half_closing_finishes_what_was_asked(house: LineHouse) -> None:
     """``nc -N`` sends its commands and ends its input: all are carried out, then it is closed."""
     terminal = house.connect()
     terminal.type(b"nick alice\njoin tea\nsend one\nsend two\nhistory 5\nsend three")
@@ -568,7 +558,7 @@ def test_half_closing_finishes_what_was_asked(house: House) -> None:
     assert house.world.in_room("tea") == []
 
 
-def test_half_closing_without_a_word_is_a_goodbye(house: House) -> None:
+def test_half_closing_without_a_word_is_a_goodbye(house: LineHouse) -> None:
     """A client that has nothing to say, or only half of something, is closed politely."""
     terminal = house.connect()
     terminal.half_close()
@@ -582,7 +572,7 @@ def test_half_closing_without_a_word_is_a_goodbye(house: House) -> None:
     assert not house.instance.hub.sessions
 
 
-def test_nobody_is_asked_who_will_not_answer(house: House) -> None:
+def test_nobody_is_asked_who_will_not_answer(house: LineHouse) -> None:
     """After the end of the input there is no question, since nothing can answer it."""
     terminal = house.connect()
     house.instance.gate.hold("users")
@@ -595,7 +585,7 @@ def test_nobody_is_asked_who_will_not_answer(house: House) -> None:
 @pytest.mark.parametrize("end", ["exit", "lose", "go down"])
 def test_what_was_held_back_ends_with_the_connection(end: str) -> None:
     """A flood of commands of somebody who is gone keeps the server busy no longer."""
-    house = House(flood=(1.0, 2))
+    house = LineHouse(flood=(1.0, 2))
     terminal = house.connect()
     terminal.send("ping")
     if end == "exit":
@@ -611,7 +601,7 @@ def test_what_was_held_back_ends_with_the_connection(end: str) -> None:
     assert len(waiting) == (end == "exit")
 
 
-def test_a_crowd_that_ends_with_exit_ends_cleanly(house: House) -> None:
+def test_a_crowd_that_ends_with_exit_ends_cleanly(house: LineHouse) -> None:
     """A file of commands with ``exit`` at its end is carried out and closed without an error."""
     terminal = house.user("alice", "tea")
     house.instance.gate.hold("users")
@@ -627,7 +617,7 @@ def test_a_crowd_that_ends_with_exit_ends_cleanly(house: House) -> None:
 @pytest.mark.parametrize("last", ["exit", "/QUIT ", "half-close"])
 def test_leaving_waits_for_no_pace(last: str) -> None:
     """However many commands were sent before, who means to go is gone when they are done."""
-    house = House(flood=(1.0, 2))
+    house = LineHouse(flood=(1.0, 2))
     terminal = house.user("alice")
     terminal.send(*["ping"] * 50)
     assert terminal.read().count("Pong") < 3
@@ -644,7 +634,7 @@ def test_leaving_waits_for_no_pace(last: str) -> None:
 
 def test_saying_exit_is_not_leaving() -> None:
     """While talking, the word is a text; it ends nothing, and what it hurried is made up for."""
-    house = House(flood=(1.0, 4))
+    house = LineHouse(flood=(1.0, 4))
     terminal = house.user("alice", "tea")
     terminal.send("talk on", "one", "two", "three", "exit", "four")
     assert house.world.texts("tea") == ["one", "two", "three", "exit"]
@@ -658,7 +648,7 @@ def test_saying_exit_is_not_leaving() -> None:
 @pytest.mark.parametrize("last", ["exit", "half-close"])
 def test_leaving_waits_for_nobody_to_read(last: str) -> None:
     """Who does not read its answers and goes has left its rooms, and its name, at once."""
-    house = House()
+    house = LineHouse()
     terminal = house.user("alice", "tea")
     terminal.transport.producer.pauseProducing()
     terminal.send("send one", "help", "leave", "join pot", "send two")
@@ -673,7 +663,7 @@ def test_leaving_waits_for_nobody_to_read(last: str) -> None:
     assert terminal.read()[-1] == "Goodbye!"
 
 
-def test_a_line_being_dropped_ends_with_the_input(house: House) -> None:
+def test_a_line_being_dropped_ends_with_the_input(house: LineHouse) -> None:
     """What is left of a line that was too long is not taken for a line at the end."""
     terminal = house.connect()
     terminal.type(b"x" * 5000, b"ping")
@@ -683,7 +673,7 @@ def test_a_line_being_dropped_ends_with_the_input(house: House) -> None:
     assert goodbye == "Goodbye!"
 
 
-def test_who_closes_after_half_closing_still_has_its_commands_carried_out(house: House) -> None:
+def test_who_closes_after_half_closing_still_has_its_commands_carried_out(house: LineHouse) -> None:
     """A pipe that ends at once, ``echo send hi | nc``, says what it had to say."""
     terminal = house.user("alice", "tea")
     house.instance.gate.hold("append")
@@ -698,7 +688,7 @@ def test_who_closes_after_half_closing_still_has_its_commands_carried_out(house:
     assert house.world.in_room("pot") == []
 
 
-def test_a_lost_connection_is_a_user_gone(house: House) -> None:
+def test_a_lost_connection_is_a_user_gone(house: LineHouse) -> None:
     """Who loses its connection has left, and the others read why."""
     bob = house.user("bob", "tea")
     terminal = house.user("alice", "tea")
@@ -714,7 +704,7 @@ def test_a_lost_connection_is_a_user_gone(house: House) -> None:
 
 
 @pytest.mark.parametrize("doing", ["nothing", "exit", "half-closed", "asked"])
-def test_everybody_is_told_when_the_server_goes_down(house: House, doing: str) -> None:
+def test_everybody_is_told_when_the_server_goes_down(house: LineHouse, doing: str) -> None:
     """A stopping instance says goodbye to everybody, whatever they are doing, and once."""
     terminal = house.user("alice", "tea") if doing != "asked" else house.connect()
     house.instance.gate.hold("append")
@@ -742,7 +732,7 @@ def test_everybody_is_told_when_the_server_goes_down(house: House, doing: str) -
     assert not house.clock.getDelayedCalls()
 
 
-def test_who_loses_its_nick_is_told(house: House) -> None:
+def test_who_loses_its_nick_is_told(house: LineHouse) -> None:
     """The holder of a nick that went to another reads why it is closed."""
     terminal = house.user("alice", "tea")
     (session,) = house.instance.hub.sessions
@@ -753,7 +743,7 @@ def test_who_loses_its_nick_is_told(house: House) -> None:
     assert terminal.closed
 
 
-def test_a_client_that_does_not_take_its_goodbye_is_cut_off(house: House) -> None:
+def test_a_client_that_does_not_take_its_goodbye_is_cut_off(house: LineHouse) -> None:
     """Closing does not wait for ever for a client that does not read."""
     terminal = house.connect()
     terminal.send("exit")
@@ -763,7 +753,7 @@ def test_a_client_that_does_not_take_its_goodbye_is_cut_off(house: House) -> Non
     assert terminal.transport.disconnected
 
 
-def test_a_client_that_has_much_to_read_at_its_goodbye_is_given_the_time(house: House) -> None:
+def test_a_client_that_has_much_to_read_at_its_goodbye_is_given_the_time(house: LineHouse) -> None:
     """Who asks for much and goes is cut off no sooner than a slow line needs to bring it."""
     terminal = house.connect()
     terminal.transport.producer.pauseProducing()
@@ -778,7 +768,7 @@ def test_a_client_that_has_much_to_read_at_its_goodbye_is_given_the_time(house: 
 
 def test_a_client_that_does_not_read_is_told_why_and_closed() -> None:
     """Too much that waits ends the connection; the others read that it did not read."""
-    house = House(queue_bytes=1000)
+    house = LineHouse(queue_bytes=1000)
     bob = house.user("bob", "tea")
     terminal = house.user("alice", "tea")
     bob.read()
@@ -796,7 +786,7 @@ def test_a_client_that_does_not_read_is_told_why_and_closed() -> None:
 
 def test_a_slow_client_costs_the_others_nothing() -> None:
     """A client that does not read holds up nobody's messages."""
-    house = House()
+    house = LineHouse()
     bob, slow = house.user("bob", "tea"), house.user("slow", "tea")
     bob.read()
     slow.transport.producer.pauseProducing()
@@ -811,7 +801,7 @@ def test_a_slow_client_costs_the_others_nothing() -> None:
 
 def test_a_flood_of_commands_is_slowed_down_and_none_is_lost() -> None:
     """A client that sends too fast is served at the pace, in order, and is read on afterwards."""
-    house = House(flood=(100.0, 10))
+    house = LineHouse(flood=(100.0, 10))
     terminal = house.user("alice", "tea")
     stream = "".join(f"send {number}\n" for number in range(1000)).encode()
     terminal.type(stream)
@@ -827,7 +817,7 @@ def test_a_flood_of_commands_is_slowed_down_and_none_is_lost() -> None:
     assert len(terminal.read()) == 1000
 
 
-def test_a_flood_of_help_leaves_in_pieces(house: House) -> None:
+def test_a_flood_of_help_leaves_in_pieces(house: LineHouse) -> None:
     """However much is asked for at once, one turn hands a bounded part to the transport."""
     terminal = house.connect()
     sizes: list[int] = []
@@ -842,7 +832,7 @@ def test_a_flood_of_help_leaves_in_pieces(house: House) -> None:
 
 def test_who_does_not_read_its_answers_is_read_no_further() -> None:
     """Its own commands never close a client; what waits for it stays small."""
-    house = House(queue_bytes=1000)
+    house = LineHouse(queue_bytes=1000)
     terminal = house.connect()
     terminal.transport.producer.pauseProducing()
     terminal.type(b"help\n" * (CROWDED + 10))
@@ -855,7 +845,7 @@ def test_who_does_not_read_its_answers_is_read_no_further() -> None:
     assert not terminal.paused
 
 
-def test_a_client_that_is_gone_is_waited_for_no_more(house: House) -> None:
+def test_a_client_that_is_gone_is_waited_for_no_more(house: LineHouse) -> None:
     """Who breaks off with answers unread leaves its rooms at once, and no timer."""
     terminal = house.user("alice", "tea")
     terminal.transport.producer.pauseProducing()
@@ -868,7 +858,7 @@ def test_a_client_that_is_gone_is_waited_for_no_more(house: House) -> None:
 
 
 @pytest.mark.parametrize("command", [b"\xff\xf1", IAC + DO + TIMING_MARK, IAC + WILL + ECHO])
-def test_telnet_commands_without_end_are_read_slowly(house: House, command: bytes) -> None:
+def test_telnet_commands_without_end_are_read_slowly(house: LineHouse, command: bytes) -> None:
     """They are answered, and then the client is read no further for as long as they were many."""
     terminal = house.connect()
     terminal.type(command * (TELNET_BYTES // len(command)))
@@ -884,7 +874,7 @@ def test_telnet_commands_without_end_are_read_slowly(house: House, command: byte
     assert not terminal.paused
 
 
-def test_two_reasons_to_wait_are_both_waited_for(house: House) -> None:
+def test_two_reasons_to_wait_are_both_waited_for(house: LineHouse) -> None:
     """A client that sends too much of both is read on when neither holds it back."""
     terminal = house.user("alice", "tea")
     house.instance.gate.hold("users")
@@ -896,7 +886,7 @@ def test_two_reasons_to_wait_are_both_waited_for(house: House) -> None:
 
 
 @pytest.mark.parametrize("end", ["lost", "exit", "down"])
-def test_nothing_is_left_of_a_rest(end: str, house: House) -> None:
+def test_nothing_is_left_of_a_rest(end: str, house: LineHouse) -> None:
     """Who ends while it is held back is gone as anybody else."""
     terminal = house.connect()
     tail = b"exit\n" if end == "exit" else b""
@@ -908,7 +898,7 @@ def test_nothing_is_left_of_a_rest(end: str, house: House) -> None:
     assert not house.clock.getDelayedCalls()
 
 
-def test_a_crowded_connection_is_read_on_when_all_is_done(house: House) -> None:
+def test_a_crowded_connection_is_read_on_when_all_is_done(house: LineHouse) -> None:
     """Commands beyond what may wait stay in the network until those before them are done."""
     terminal = house.user("alice", "tea")
     house.instance.gate.hold("users")
@@ -919,7 +909,7 @@ def test_a_crowded_connection_is_read_on_when_all_is_done(house: House) -> None:
     assert terminal.read() == ["Users in tea: alice", *["Pong"] * (CROWDED + 50)]
 
 
-def test_a_long_line_after_a_crowd_keeps_its_place(house: House) -> None:
+def test_a_long_line_after_a_crowd_keeps_its_place(house: LineHouse) -> None:
     """What is too long is told of between the answers of its neighbours."""
     terminal = house.user("alice", "tea")
     house.instance.gate.hold("users")
@@ -931,7 +921,7 @@ def test_a_long_line_after_a_crowd_keeps_its_place(house: House) -> None:
     assert lines[CROWDED + 2] == "Users in tea: alice"
 
 
-def test_half_closing_after_a_crowd_finishes_all_of_it(house: House) -> None:
+def test_half_closing_after_a_crowd_finishes_all_of_it(house: LineHouse) -> None:
     """A file of commands sent by ``nc -N`` is carried out to its last line."""
     terminal = house.user("alice", "tea")
     house.instance.gate.hold("users")
@@ -942,7 +932,7 @@ def test_half_closing_after_a_crowd_finishes_all_of_it(house: House) -> None:
     assert terminal.read()[-1] == "Goodbye!"
 
 
-def test_the_server_going_wrong_is_told_and_logged(house: House) -> None:
+def test_the_server_going_wrong_is_told_and_logged(house: LineHouse) -> None:
     """A mistake of the server ends in an error line, not in silence, and the connection goes on."""
     terminal = house.user("alice", "tea")
     house.instance.gate.fail("users", cast(Any, ZeroDivisionError("boo")))
@@ -954,7 +944,7 @@ def test_the_server_going_wrong_is_told_and_logged(house: House) -> None:
     assert [event["log_failure"].type for event in logged] == [ZeroDivisionError]
 
 
-def test_a_message_that_fails_is_told_of_in_place(house: House) -> None:
+def test_a_message_that_fails_is_told_of_in_place(house: LineHouse) -> None:
     """An error of a message sent earlier is a line of its own."""
     terminal = house.user("alice", "tea")
     house.instance.gate.fail("append", NotStored())
@@ -986,7 +976,7 @@ async def test_every_kind_of_listener_works(
 ) -> None:
     """The protocol is the same over TCP, TLS, a unix socket and behind a proxy."""
     monkeypatch.chdir(tmp_path)
-    house = House()
+    house = LineHouse()
     reactor = cast(Any, _reactor)
     house.factory.reception = Reception(
         reactor, house.instance.hub, house.connections, Flusher(reactor)

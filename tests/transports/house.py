@@ -1,0 +1,34 @@
+"""What a transport is tried on: one instance of a chat in memory, and a clock moved by hand."""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+
+from disroom.chat.limits import Limits
+from disroom.transports.client import Reception
+from disroom.transports.connections import Connections
+from disroom.transports.outbox import Flusher
+from tests.chat.world import Instance, World
+
+
+class House:
+    """A server's inside; each transport's tests add the way in.
+
+    Args:
+        most: Connections that there may be.
+        limits: Of the instance.
+    """
+
+    def __init__(self, *, most: int = 100, limits: Limits | None = None) -> None:
+        self.clock = Clock()
+        self.world = World(limits=limits)
+        self.instance: Instance = self.world.one
+        self.connections = Connections(most)
+        self.reception = Reception(
+            self.clock, self.instance.hub, self.connections, Flusher(self.clock)
+        )
+
+    def turn(self, seconds: float = 0.0) -> None:
+        """Let time go by."""
+        self.world.runtime.time += seconds
+        self.clock.advance(seconds)
