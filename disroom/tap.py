@@ -122,7 +122,7 @@ def _instance(config: Config, twistd: Mapping[str, Any]) -> IService:
         NamedPart("answers about nicks", Steps(rivals.serve, rivals.stop)),
         NamedPart("nicks", Periodic(reactor, "Asking about nicks", RIVALS_SECONDS, rivals.look)),
         NamedPart("hub", Periodic(reactor, "The hub's round", HUB_SECONDS, hub.tick)),
-        NamedPart("listeners", _listeners(config, hub), (ListenError,)),
+        NamedPart("listeners", _listeners(config, hub, name), (ListenError,)),
         NamedPart("end of the sessions", Steps(lambda: None, hub.stop)),
     ]
     if brokers:
@@ -183,11 +183,11 @@ def _redis_as_configured(config: Config) -> Callable[[], RedisPlace]:
     return lambda: settings.redis_address(config)  # a password's file may change meanwhile
 
 
-def _listeners(config: Config, hub: Hub) -> Listeners:
+def _listeners(config: Config, hub: Hub, name: str) -> Listeners:
     connections = Connections(
         settings.most_connections(config), config.limits.connections_per_address
     )
-    reception = Reception(reactor, hub, connections, Flusher(reactor))
+    reception = Reception(reactor, hub, connections, Flusher(reactor), name)
     lines = LineFormat(ZoneInfo(config.server.timezone))
     frames = frame_format()
     listeners = []

@@ -69,7 +69,7 @@ def room_of(members: int, clock: Clock) -> tuple[Hub, list[Sink]]:
         limits=Limits(),
     )
     Deferred.fromCoroutine(presence.start())
-    reception = Reception(clock, hub, Connections(members), Flusher(clock))
+    reception = Reception(clock, hub, Connections(members), Flusher(clock), "one")
     settings = LineSettings(flood=None)
     factory = LineFactory(reception, format=LineFormat(), settings=settings)
     sinks = []

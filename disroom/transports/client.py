@@ -49,7 +49,7 @@ class ISpeech(Protocol):
         """Writes an event; nothing where the client is not told."""
 
     def error(self, error: ChatError) -> bytes:
-        """Write an error that answers nothing in particular."""
+        """Write why the connection is closed at once."""
 
     def farewell(self, error: ChatError | None) -> bytes:
         """Write the last that is sent, with the reason if there is one."""
@@ -67,12 +67,14 @@ class Reception:
         hub: Where sessions are opened.
         connections: Counts those of all listeners.
         flusher: Flushes every client's outbox.
+        instance: Its name, for people.
     """
 
     reactor: IReactorTime
     hub: Hub
     connections: Connections
     flusher: Flusher
+    instance: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ class Client:
         self.settings = settings
         self.closing = False
         self.input_ended = False
-        self._reception = reception
+        self.reception = reception
         self._transport = transport
         self.outbox = Outbox(transport, reception.flusher, settings.queue_bytes, self._overflowed)
         self.write = self.outbox.write
@@ -152,17 +154,17 @@ class Client:
     def arrive(self) -> bool:
         """Take the client in and open its session, or turn it away: whether it may be greeted."""
         try:
-            self._reception.connections.admit(self)
+            self.reception.connections.admit(self)
         except ServerFull as error:
             self._turn_away(error)
             return False
-        self.session = self._reception.hub.connect(self)
+        self.session = self.reception.hub.connect(self)
         if not self.settings.proxied:
             self._locate()
         if self.closing:
             return False
         self._patience = Patience(
-            self._reception.reactor,
+            self.reception.reactor,
             unnamed=self.settings.unnamed,
             idle=self.settings.idle,
             named=lambda: self.session.nick is not None,
@@ -180,7 +182,7 @@ class Client:
         """Count the connection for its address, or close it; a proxy tells the address first."""
         self._located = True
         try:
-            self._reception.connections.locate(self, host_of(self._transport))
+            self.reception.connections.locate(self, host_of(self._transport))
         except TooManyConnections as error:
             self.close(error)
 
@@ -222,9 +224,10 @@ class Client:
         self._read(False)
 
     async def _obey(self, item: Any) -> None:
-        presence = self._reception.hub.presence
+        presence = self.reception.hub.presence
         if presence.lapsed:
             await presence.confirm()  # who lost their nick is closed then
+        self.session.heard()
         if item is _INPUT_ENDED:
             await self.exit()
         else:
@@ -244,7 +247,7 @@ class Client:
         """
         if self.session.nick is not None:
             raise NamedAlready(self.session.nick.display)
-        session, restored = await self._reception.hub.resume(self, token, seen)
+        session, restored = await self.reception.hub.resume(self, token, seen)
         self.session.close("", by=self)
         self.session = session
         if self.closing:
@@ -294,7 +297,7 @@ class Client:
         linger = LINGER_SECONDS + self.outbox.waiting / LINGER_BYTES
         self.outbox.close()
         self._transport.loseConnection()
-        self._abort = self._reception.reactor.callLater(linger, self._transport.abortConnection)
+        self._abort = self.reception.reactor.callLater(linger, self._transport.abortConnection)
 
     def lose(self) -> None:
         """The connection is gone: end the session, unless requests of its last are in the lane."""
@@ -303,7 +306,7 @@ class Client:
         if self._abort and self._abort.active():
             self._abort.cancel()
         self.intake.stop()
-        self._reception.connections.forget(self)
+        self.reception.connections.forget(self)
         self.outbox.stopProducing()
         if not self.closing and not (self.input_ended and not self._lane.idle):
             self._lane.clear()

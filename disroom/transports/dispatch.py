@@ -49,7 +49,6 @@ async def dispatch(session: Session, command: commands.Command) -> Answer:
     Raises:
         ChatError: As the session's verb says.
     """
-    session.heard()
     if isinstance(command, commands.Post):
         await post(session, command)
         return None

@@ -10,11 +10,13 @@ from typing import Any
 
 from disroom.chat.errors import ChatError
 from disroom.chat.events import Delayed, Event, StoredAfterAll
+from disroom.chat.replies import Restored, Resumable
+from disroom.chat.resumption import Seen
 from disroom.transports.client import Client
 from disroom.transports.dispatch import dispatch, post
 from disroom.wire import commands, messages
-from disroom.wire.errors import GoingDown
-from disroom.wire.messageformat import MessageFormat, delayed, stored
+from disroom.wire.errors import GoingDown, SlowClient
+from disroom.wire.messageformat import MessageFormat, delayed, stored, welcomed
 from disroom.wire.requests import Request, RequestDecoder
 
 REMEMBERED = 128
@@ -86,6 +88,29 @@ class Peer:
         if len(self._requests) > REMEMBERED:
             del self._requests[next(iter(self._requests))]
 
+    async def _hello(self, id_: int, command: commands.Hello) -> None:
+        """Begin anew, or take up a session; what was missed follows the answer."""
+        client = self._client
+        reception = client.reception
+
+        def answer(reply: Resumable | Restored) -> bytes:
+            return self._format.encode(
+                welcomed(
+                    id_,
+                    reply,
+                    log=reception.hub.log.identity,
+                    instance=reception.instance,
+                    nick=client.session.nick,
+                )
+            )
+
+        if command.token is not None:
+            await client.resume(command.token, Seen(command.log or "", command.seqs), answer)
+            return
+        if command.nick is not None:
+            await client.session.name(command.nick)
+        client.write(answer(await client.session.arm()))
+
     async def _ping(self, id_: int, _: commands.Ping) -> None:
         self._answer(messages.Ok(id_))
 
@@ -112,12 +137,12 @@ class Peer:
         return self._format.event(event)
 
     def error(self, error: ChatError) -> bytes:
-        """Encode an error that answers nothing; see `ISpeech`."""
-        return self._format.error(None, error)
+        """Encode the last message; see `ISpeech`."""
+        return self.farewell(error)
 
     def farewell(self, error: ChatError | None) -> bytes:
         """Encode the last message; see `ISpeech`."""
-        if isinstance(error, GoingDown):
+        if isinstance(error, GoingDown | SlowClient):
             return self._format.encode(messages.Reconnect(error.code, error.message))
         if error is None:
             return self._format.encode(messages.Goodbye())
@@ -125,8 +150,9 @@ class Peer:
 
 
 _OWN: dict[type[Any], Callable[[Peer, int, Any], Awaitable[None]]] = {
+    commands.Hello: Peer._hello,
     commands.Ping: Peer._ping,
     commands.ShowMotd: Peer._motd,
     commands.Exit: Peer._exit,
 }
-"""The requests that concern the connection alone."""
+"""The requests that concern the connection."""

@@ -9,6 +9,7 @@ import msgspec
 
 from disroom.chat import events, interfaces, replies
 from disroom.chat.errors import ChatError
+from disroom.chat.names import Nick
 from disroom.wire import messages
 
 Encode = Callable[[Any], bytes]
@@ -141,8 +142,17 @@ _EVENTS: dict[type[Any], Callable[[Any], Any]] = {
 # Answers.
 
 
+def _backlog(
+    reply: replies.Entered,
+) -> tuple[tuple[messages.StoredMessage, ...] | None, bool | None]:
+    if reply.backlog is None:
+        return None, None
+    page = reply.backlog.page
+    return tuple(stored_message(message) for message in page.messages), page.older
+
+
 def _entered(id_: int, reply: replies.Entered) -> messages.Entered:
-    page = reply.backlog.page if reply.backlog else None
+    read, older = _backlog(reply)
     return messages.Entered(
         id_,
         room=reply.room.display,
@@ -150,8 +160,41 @@ def _entered(id_: int, reply: replies.Entered) -> messages.Entered:
         members=_members(reply.users.members),
         total=reply.users.total,
         topic=_topic(reply.topic),
-        messages=tuple(stored_message(m) for m in page.messages) if page else None,
-        older=page.older if page else None,
+        messages=read,
+        older=older,
+    )
+
+
+def _in_room(reply: replies.Entered) -> messages.InRoom:
+    users = reply.users
+    return messages.InRoom(
+        reply.room.display,
+        _members(users.members),
+        users.total,
+        _topic(reply.topic),
+        *_backlog(reply),
+    )
+
+
+def welcomed(
+    id_: int,
+    reply: replies.Resumable | replies.Restored,
+    *,
+    log: str,
+    instance: str,
+    nick: Nick | None,
+) -> messages.Welcomed:
+    """The answer to a hello, whichever way the session came about."""
+    rooms = reply.rooms if isinstance(reply, replies.Restored) else ()
+    return messages.Welcomed(
+        id_,
+        version=messages.VERSION,
+        token=reply.token,
+        grace=reply.grace,
+        log=log,
+        instance=instance,
+        nick=nick.display if nick else None,
+        rooms=tuple(_in_room(entered) for entered in rooms),
     )
 
 

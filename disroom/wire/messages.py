@@ -161,12 +161,18 @@ class Ok(msgspec.Struct, tag="ok", tag_field="type", frozen=True, omit_defaults=
 
 
 class InRoom(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A room in which a resumed session is."""
+    """A room in which a resumed session is.
+
+    With its last messages where the client did not say what it has seen of the room: then only
+    what is new follows.
+    """
 
     room: str
     members: tuple[Member, ...]
     total: int
     topic: Topic | None = None
+    messages: tuple[StoredMessage, ...] | None = None
+    older: bool | None = None
 
 
 class Welcomed(Ok, kw_only=True, frozen=True):

@@ -17,15 +17,22 @@ class House:
     Args:
         most: Connections that there may be.
         limits: Of the instance.
+        beside: A house of which this is another instance.
     """
 
-    def __init__(self, *, most: int = 100, limits: Limits | None = None) -> None:
+    def __init__(
+        self, *, most: int = 100, limits: Limits | None = None, beside: House | None = None
+    ) -> None:
         self.clock = Clock()
-        self.world = World(limits=limits)
-        self.instance: Instance = self.world.one
+        self.world: World = beside.world if beside else World(limits=limits)
+        self.instance: Instance = self.world.two if beside else self.world.one
         self.connections = Connections(most)
         self.reception = Reception(
-            self.clock, self.instance.hub, self.connections, Flusher(self.clock)
+            self.clock,
+            self.instance.hub,
+            self.connections,
+            Flusher(self.clock),
+            "two" if beside else "one",
         )
 
     def turn(self, seconds: float = 0.0) -> None:

@@ -13,7 +13,6 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from disroom.chat.errors import NotStored
-from disroom.chat.limits import Limits
 from disroom.chat.outgoing import DELAYED_SECONDS
 from disroom.transports.firstbyte import FirstByteFactory
 from disroom.transports.frame import FrameProtocol, frame_format
@@ -31,8 +30,10 @@ Map = dict[str, Any]
 class FrameHouse(House):
     """A server that speaks lines and frames on the same port."""
 
-    def __init__(self, *, most: int = 100, limits: Limits | None = None, **settings: Any) -> None:
-        super().__init__(most=most, limits=limits)
+    def __init__(
+        self, *, most: int = 100, beside: FrameHouse | None = None, **settings: Any
+    ) -> None:
+        super().__init__(most=most, beside=beside)
         lines = LineFactory(
             self.reception,
             format=LineFormat(),
@@ -304,6 +305,140 @@ def test_only_the_last_requests_are_remembered(house: FrameHouse) -> None:
         house.turn()
     speech: Any = device.protocol._spoken._client._speech
     assert len(speech._requests) == REMEMBERED
+
+
+# Going on after a lost connection.
+
+
+def test_a_hello_begins_and_tells_what_resuming_takes(house: FrameHouse) -> None:
+    """A client that says hello may lose its connection without losing its place."""
+    device = house.program()
+    hello = device.answer("hello", nick="dev")
+    assert without(hello, "token") == {
+        "type": "ok",
+        "version": 1,
+        "grace": house.instance.hub.limits.grace,
+        "log": house.instance.log.identity,
+        "instance": "one",
+        "nick": "dev",
+        "rooms": [],
+    }
+    assert device.answer("whois", nick="dev")["nick"] == "dev"
+
+
+def test_a_hello_whose_nick_is_taken_begins_nothing(house: FrameHouse) -> None:
+    """The client is told, and may say hello again with another nick."""
+    house.program("dev")
+    device = house.program()
+    assert device.answer("hello", nick="dev")["code"] == "nick-taken"
+    assert device.answer("hello", nick="dev-2")["nick"] == "dev-2"
+
+
+def test_who_resumes_gets_what_it_missed_once_and_in_order(house: FrameHouse) -> None:
+    """Nothing is missing and nothing comes twice, whatever the line did."""
+    bob = house.program("bob", "tea")
+    device = house.program()
+    hello = device.answer("hello", nick="dev")
+    device.ask("join", room="tea")
+    bob.ask("send", room="tea", text="one")
+    seen = [m["seq"] for m in device.read() if m["type"] == "said"]
+    device.lose()
+    house.turn()
+    assert [(m["type"], m["member"].get("away")) for m in bob.read() if m["type"] == "away"] == [
+        ("away", True)
+    ]
+    bob.ask("send", room="tea", text="two")
+    bob.ask("send", room="tea", text="three")
+    device = house.program()
+    device.ask("hello", token=hello["token"], log=hello["log"], seqs={"tea": seen[-1]})
+    answer, *missed = device.read()
+    assert answer["nick"] == "dev"
+    assert answer["token"] != hello["token"]
+    assert [(room["room"], room["total"]) for room in answer["rooms"]] == [("tea", 2)]
+    bob.ask("send", room="tea", text="four")
+    said = [m["text"] for m in [*missed, *device.read()] if m["type"] == "said"]
+    assert said == ["two", "three", "four"]
+    assert not [m for m in bob.read() if m["type"] in ("joined", "left")]
+
+
+def test_who_does_not_say_what_it_has_seen_is_shown_the_last_messages(house: FrameHouse) -> None:
+    """Where another instance cannot know it, the answer has them, and only what is new follows."""
+    bob = house.program("bob", "tea")
+    device = house.program()
+    token = device.answer("hello", nick="dev")["token"]
+    device.ask("join", room="tea")
+    device.lose()
+    bob.ask("send", room="tea", text="one")
+    device = FrameHouse(beside=house).program()
+    device.ask("hello", token=token)
+    (answer,) = device.read()
+    (tea,) = answer["rooms"]
+    assert answer["instance"] == "two"
+    assert ([m["text"] for m in tea["messages"]], tea["older"]) == (["one"], False)
+    bob.ask("send", room="tea", text="two")
+    assert [m["text"] for m in device.read() if m["type"] == "said"] == ["two"]
+
+
+def test_another_log_is_told_as_a_gap(house: FrameHouse) -> None:
+    """A client is told plainly that what it has seen says nothing about what it has missed."""
+    device = house.program()
+    hello = device.answer("hello", nick="dev")
+    device.ask("join", room="tea")
+    device.lose()
+    device = house.program()
+    device.ask("hello", token=hello["token"], log="another", seqs={"tea": 7})
+    assert {"type": "gap", "room": "tea"} in device.read()
+
+
+def test_a_token_is_good_until_the_next_has_been_used(house: FrameHouse) -> None:
+    """An answer that was lost strands nobody; a token that was found in a log is worth little."""
+    device = house.program()
+    token = device.answer("hello", nick="dev")["token"]
+    device.lose()
+    device = house.program()
+    device.ask("hello", token=token)
+    device.lose()
+    device = house.program()
+    answer = device.answer("hello", token=token)
+    assert answer["nick"] == "dev"
+    device.answer("ping")
+    device.lose()
+    device = house.program()
+    assert device.answer("hello", token=token)["code"] == "no-session"
+    assert device.answer("hello", token=answer["token"])["nick"] == "dev"
+
+
+def test_a_message_that_was_under_way_is_sent_again_under_its_key(house: FrameHouse) -> None:
+    """A device that lost its connection before the answer sends again, and it is stored once."""
+    device = house.program()
+    hello = device.answer("hello", nick="dev")
+    device.ask("join", room="tea")
+    device.ask("send", room="tea", text="23.5", key="r-1")
+    device.lose()
+    device = house.program()
+    device.ask("hello", token=hello["token"], log=hello["log"], seqs={"tea": 0})
+    device.read()
+    assert device.answer("send", room="tea", text="23.5", key="r-1")["seq"] == 1
+    assert house.world.texts("tea") == ["23.5"]
+
+
+@pytest.mark.parametrize("token", ["", "x", "a.b", "é.é", "x" * 60_000])
+def test_a_token_of_no_session_is_refused(house: FrameHouse, token: str) -> None:
+    """Whoever guesses gets nothing, and may begin anew."""
+    device = house.program()
+    assert device.answer("hello", token=token)["code"] == "no-session"
+    assert device.answer("hello", nick="dev")["nick"] == "dev"
+
+
+def test_who_is_resumed_elsewhere_is_told_goodbye(house: FrameHouse) -> None:
+    """Two connections are never one session at once."""
+    device = house.program()
+    token = device.answer("hello", nick="dev")["token"]
+    second = house.program()
+    assert second.answer("hello", token=token)["nick"] == "dev"
+    assert [(m["type"], m["code"]) for m in device.read()] == [("goodbye", "resumed-elsewhere")]
+    assert device.closed
+    assert second.answer("ping") == {"type": "ok"}
 
 
 # What is wrong.

@@ -979,7 +979,7 @@ async def test_every_kind_of_listener_works(
     house = LineHouse()
     reactor = cast(Any, _reactor)
     house.factory.reception = Reception(
-        reactor, house.instance.hub, house.connections, Flusher(reactor)
+        reactor, house.instance.hub, house.connections, Flusher(reactor), "one"
     )
     descriptions = {
         "tcp": "tcp:0:interface=127.0.0.1",

@@ -14,7 +14,7 @@ from disroom.chat.events import Member
 from disroom.chat.interfaces import Page, Topic, Whereabouts
 from disroom.chat.names import Nick, RoomName
 from disroom.wire import messages
-from disroom.wire.messageformat import Encode, MessageFormat, to_json, to_messagepack
+from disroom.wire.messageformat import Encode, MessageFormat, to_json, to_messagepack, welcomed
 
 TEA = RoomName.parse("Tea")
 ALICE, BOB = Nick.parse("Alice"), Nick.parse("bob")
@@ -181,6 +181,37 @@ def test_an_answer_has_its_fields_and_the_id(
 
 
 @pytest.mark.parametrize("encode", [to_json, to_messagepack])
+def test_a_hello_is_answered_with_what_resuming_takes(encode: Encode) -> None:
+    """A client learns the token and the log, and of a resumed session where it is."""
+    begun = welcomed(1, replies.Resumable("s.t", 30.0), log="l", instance="lab-1", nick=None)
+    fields = {
+        "type": "ok",
+        "id": 1,
+        "version": 1,
+        "token": "s.t",
+        "grace": 30.0,
+        "log": "l",
+        "instance": "lab-1",
+    }
+    assert read(encode, encode(begun)) == {**fields, "rooms": []}
+    rooms = (
+        replies.Entered(TEA, ALICE, USERS, TOPIC, None),
+        replies.Entered(TEA, ALICE, USERS, None, BACKLOG),
+    )
+    restored = replies.Restored(ALICE, rooms, TEA, "s.t", 30.0)
+    resumed = welcomed(1, restored, log="l", instance="lab-1", nick=ALICE)
+    room = {"room": "Tea", "members": MEMBER_FIELDS, "total": 9}
+    assert read(encode, encode(resumed)) == {
+        **fields,
+        "nick": "Alice",
+        "rooms": [
+            {**room, "topic": TOPIC_FIELDS},
+            {**room, "messages": [message_fields()], "older": True},
+        ],
+    }
+
+
+@pytest.mark.parametrize("encode", [to_json, to_messagepack])
 def test_an_error_has_code_and_message(encode: Encode) -> None:
     """A program acts on the code; a person reads the message."""
     fields = {"type": "error", "code": "nick-taken", "message": "bob is taken"}
@@ -206,7 +237,10 @@ def test_an_event_is_encoded_once_for_all() -> None:
 
 
 def test_every_event_and_reply_is_held_to_that() -> None:
-    """None is left out above; a private message's sender gets it as the answer."""
+    """None is left out above; a private message's sender gets it as the answer.
+
+    Those about a session that can be resumed are in the answer to a hello.
+    """
     told = set(events.Event.__args__) - {events.PrivateSent}
     assert {type(event) for event, _ in EVENTS} == told
     hello = {replies.Resumable, replies.Restored}  # answered by the transport, with what it knows
