@@ -152,6 +152,7 @@ class Limits(_Section, frozen=True):
     text_bytes: Count = 4000
     topic_bytes: Count = 500
     connections_per_address: Annotated[int, Meta(ge=0)] = 32
+    unread: Duration = Duration(60)
     unnamed: Duration = Duration(60)
     idle: Duration = Duration(0)
     rooms: Count = 50

@@ -129,6 +129,7 @@ def line_settings(config: Config, endpoint: str, *, telnet: bool) -> LineSetting
         motd=_motd(config.server.motd),
         telnet=telnet,
         proxied=endpoint.startswith("haproxy:"),
+        unread=float(config.limits.unread),
         unnamed=float(config.limits.unnamed),
         idle=float(config.limits.idle),
     )

@@ -28,7 +28,8 @@ from disroom.transports.intake import Intake
 from disroom.transports.lane import Lane, Pace
 from disroom.transports.outbox import Flusher, Outbox
 from disroom.transports.patience import Patience
-from disroom.transports.sockets import host_of, tune
+from disroom.transports.sockets import host_of, tune, unsent
+from disroom.transports.stall import Stall
 from disroom.wire.errors import ServerFull, SlowClient, TooManyConnections
 
 LINGER_SECONDS = 5.0
@@ -86,6 +87,7 @@ class ClientSettings:
         flood: Requests a second, and at once; None for no limit.
         motd: The message of the day, a line each.
         proxied: A proxy says who connects before anything else is read.
+        unread: Seconds that a client may take nothing of what fills its connection, 0 for no limit.
         unnamed: Seconds that a client may be without a name, 0 for no limit.
         idle: Seconds that a client may be silent, 0 for no limit.
     """
@@ -94,6 +96,7 @@ class ClientSettings:
     flood: tuple[float, int] | None = (20.0, 100)
     motd: tuple[str, ...] = ()
     proxied: bool = False
+    unread: float = 60.0
     unnamed: float = 60.0
     idle: float = 0.0
 
@@ -132,7 +135,19 @@ class Client:
         self.input_ended = False
         self.reception = reception
         self._transport = transport
-        self.outbox = Outbox(transport, reception.flusher, settings.queue_bytes, self._overflowed)
+        self._stall = Stall(
+            reactor,
+            seconds=settings.unread,
+            unsent=lambda: unsent(transport),
+            give_up=lambda: self.outbox.give_up(),
+        )
+        self.outbox = Outbox(
+            transport,
+            reception.flusher,
+            settings.queue_bytes,
+            self._overflowed,
+            self._stall.filled,
+        )
         self.write = self.outbox.write
         self.intake = Intake(reactor, lambda on: self._read(on))
         pace = Pace(reactor, *settings.flood) if settings.flood else None
@@ -288,6 +303,7 @@ class Client:
         """Send the last bytes and close; what is not read in a while is dropped."""
         self.closing = True
         self.intake.stop()
+        self._stall.stop()
         if self._patience:
             self._patience.stop()
         self._lane.clear()
@@ -306,6 +322,7 @@ class Client:
         if self._abort and self._abort.active():
             self._abort.cancel()
         self.intake.stop()
+        self._stall.stop()
         self.reception.connections.forget(self)
         self.outbox.stopProducing()
         if not self.closing and not (self.input_ended and not self._lane.idle):

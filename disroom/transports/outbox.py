@@ -55,15 +55,22 @@ class Outbox:
         flusher: Shared by all connections.
         most: Bytes that the queue may hold.
         overflowed: Called once when the bound is passed, in the turn after it happened.
+        filled: Told True when the transport is full, and False when it has room again.
     """
 
     def __init__(
-        self, transport: Any, flusher: Flusher, most: int, overflowed: Callable[[], None]
+        self,
+        transport: Any,
+        flusher: Flusher,
+        most: int,
+        overflowed: Callable[[], None],
+        filled: Callable[[bool], None] = lambda full: None,
     ) -> None:
         self._transport = transport
         self._flusher = flusher
         self._most = most
         self._overflowed: Callable[[], None] | None = overflowed
+        self._filled = filled
         self._pieces: list[bytes] = []
         self._size = 0
         self._scheduled = False
@@ -114,7 +121,7 @@ class Outbox:
         """Hand the queue on, unless the transport is full."""
         self._scheduled = False
         if self._full and self._size > self._most:
-            self._overflow()
+            self.give_up()
         elif not self._full and self._pieces:
             self._hand_on()
         if self._awaited and not self._crowded:
@@ -145,7 +152,8 @@ class Outbox:
         except OSError:
             return 0  # the transport meets the same error and deals with it
 
-    def _overflow(self) -> None:
+    def give_up(self) -> None:
+        """Drop the queue, take nothing more and tell the owner, as when the bound is passed."""
         self._open = False
         self._pieces.clear()
         self._size = 0
@@ -165,10 +173,12 @@ class Outbox:
     def pauseProducing(self) -> None:
         """The transport is full."""
         self._full = True
+        self._filled(True)
 
     def resumeProducing(self) -> None:
         """The transport has room again."""
         self._full = False
+        self._filled(False)
         self.flush()
 
     def stopProducing(self) -> None:

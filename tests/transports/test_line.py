@@ -784,6 +784,26 @@ def test_a_client_that_does_not_read_is_told_why_and_closed() -> None:
     assert not house.clock.getDelayedCalls()
 
 
+def test_a_client_that_never_reads_its_answers_is_closed() -> None:
+    """Who asks and reads nothing does not stay for ever, though little waits; others read why."""
+    house = House(unread=60.0)
+    bob, terminal = house.user("bob", "tea"), house.user("alice", "tea")
+    bob.read()
+    terminal.transport.producer.pauseProducing()
+    terminal.send("help", "help")
+    for _ in range(59):
+        house.turn(1)
+    assert not terminal.closed
+    house.turn(1)
+    assert terminal.read() == [error_line(SlowClient())]
+    assert terminal.closed
+    assert [line.rpartition("] ")[2] for line in bob.read()] == [
+        "#tea <-- alice left (not reading)"
+    ]
+    terminal.lose()
+    assert not house.clock.getDelayedCalls()
+
+
 def test_a_slow_client_costs_the_others_nothing() -> None:
     """A client that does not read holds up nobody's messages."""
     house = LineHouse()
