@@ -786,7 +786,7 @@ def test_a_client_that_does_not_read_is_told_why_and_closed() -> None:
 
 def test_a_client_that_never_reads_its_answers_is_closed() -> None:
     """Who asks and reads nothing does not stay for ever, though little waits; others read why."""
-    house = House(unread=60.0)
+    house = LineHouse(unread=60.0)
     bob, terminal = house.user("bob", "tea"), house.user("alice", "tea")
     bob.read()
     terminal.transport.producer.pauseProducing()
