@@ -117,6 +117,7 @@ def chat_limits(config: Config) -> Limits:
         history=limits.history,
         history_most=limits.history_most,
         listed=limits.listed,
+        grace=float(config.presence.grace),
     )
 
 

@@ -106,7 +106,7 @@ class Hub:
         if session is None:
             session = Session(self, Absent(), presented.session, held.nick)
             self.sessions[session.id] = session
-        return session, await session.resume(member, fresh, held.rooms, seen)
+        return session, await session.resume(member, fresh, held, seen)
 
     # Rooms.
 

@@ -9,7 +9,7 @@ it to empty; nothing else does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
@@ -39,7 +39,7 @@ from disroom.chat.events import (
     RoomEvent,
     StoredAfterAll,
 )
-from disroom.chat.interfaces import IMember, Receipt, Replay, Roster, Topic
+from disroom.chat.interfaces import IMember, Receipt, Replay, Resumed, Roster, Topic
 from disroom.chat.names import Nick, RoomName
 from disroom.chat.outgoing import Outgoing
 from disroom.chat.replies import (
@@ -175,7 +175,7 @@ class Session:
         if len(self._rooms) >= self._hub.limits.rooms:
             raise TooManyRooms(self._hub.limits.rooms)
         room = self.current = await self._enter(name)
-        return self._entered(room, nick, self._backlog(room))
+        return self._entered(room, room.members[self.id], self._backlog(room))
 
     async def _enter(self, name: RoomName) -> Room:
         room = await self._hub.enter(name)
@@ -188,11 +188,12 @@ class Session:
             self._hub.entered(name)
         return room
 
-    def _entered(self, room: Room, nick: Nick, backlog: History | None) -> Entered:
-        members, most = room.members, self._hub.limits.listed
-        users = UserList(room.name, tuple(islice(members.values(), most)), len(members))
+    def _entered(self, room: Room, itself: Member, backlog: History | None) -> Entered:
+        listed = islice(room.members.values(), self._hub.limits.listed)
+        members = tuple(itself if member.session == self.id else member for member in listed)
+        users = UserList(room.name, members, len(room.members))
         position = self._hub.log.position(room.name)
-        return Entered(room.name, nick, users, room.topic, backlog, position)
+        return Entered(room.name, itself.nick, users, room.topic, backlog, position)
 
     def _backlog(self, room: Room) -> History:
         return History(room.name, self._hub.limits.backlog, room.backlog())
@@ -458,15 +459,13 @@ class Session:
         with suppress(PresenceUnavailable):  # suspend makes it good when the store is back
             await self._hub.presence.suspend(self.id, grace)
 
-    async def resume(
-        self, member: IMember, token: Token, rooms: Iterable[RoomName], seen: Seen
-    ) -> Restored:
+    async def resume(self, member: IMember, token: Token, held: Resumed, seen: Seen) -> Restored:
         """Speak to another client from now on; `catch_up` must follow, once it has the answer.
 
         Args:
             member: The client.
             token: The next one.
-            rooms: Those that the session is in.
+            held: The session as the presence store has it.
             seen: What the client has already.
 
         Raises:
@@ -482,7 +481,7 @@ class Session:
         for name in self._rooms:
             resumption.begin(name, seen.seqs, anew=anew)
         try:
-            for name in rooms:
+            for name in held.rooms:
                 if name not in self._rooms:
                     resumption.begin(name, seen.seqs, anew=anew)
                     self.current = await self._enter(name)
@@ -495,7 +494,8 @@ class Session:
             if catch_up.after is None:
                 backlog = None if anew else self._backlog(room)
                 catch_up.after = hub.log.position(name)
-            entered.append(self._entered(room, nick, backlog))
+            itself = Member(self.id, nick, held.away is not None)  # news of it is on its way
+            entered.append(self._entered(room, itself, backlog))
         resumption.resumed(self._member.kept if isinstance(self._member, Absent) else ())
         self._member = member
         current = self.current.name if self.current else None
@@ -557,6 +557,18 @@ class Session:
         await self.sent()
         if by is self._member and self._end():
             await self._release("")
+
+    async def input_ended(self, *, by: IMember) -> None:
+        """Take note that the client asks nothing more, once what it sent is stored or has failed.
+
+        Programs that are killed end their input like those that are done, so a session with a token
+        can still be resumed. Without one it is the end, as in `exit`.
+        """
+        await self.sent()
+        if self._resumption is None:
+            await self.exit(by=by)
+        else:
+            self.disconnected(by)
 
     def _end(self) -> bool:
         """End it as far as this instance goes; True if there is a nick to release."""

@@ -244,7 +244,8 @@ class Client:
             await presence.confirm()  # who lost their nick is closed then
         self.session.heard()
         if item is _INPUT_ENDED:
-            await self.exit()
+            await self.session.input_ended(by=self)
+            self._leave()
         else:
             await self._speech.obey(item)
 
@@ -276,6 +277,9 @@ class Client:
     async def exit(self, last: bytes = b"") -> None:
         """End the session once all that was sent is stored, and close."""
         await self.session.exit(by=self)
+        self._leave(last)
+
+    def _leave(self, last: bytes = b"") -> None:
         if self._lost or not self.closing:
             self.hang_up(last + self._speech.farewell(None))
 

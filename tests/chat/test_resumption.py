@@ -384,3 +384,18 @@ def test_who_is_no_longer_known_meanwhile_has_no_session(world: World) -> None:
     assert second.story()[-1:] == ["#tea bob: 1"]
     assert "#tea bob: 1" not in first.story()
     assert [type(error) for error in first.client.closed] == [ResumedElsewhere]
+
+
+def test_the_end_of_the_input_ends_no_session_that_can_be_resumed(world: World) -> None:
+    """A client that was killed has ended its input, and may come back; one without a token left."""
+    ann, bob = world.one.user("ann", "tea"), world.two.user("bob", "tea")
+    cat = world.one.user("cat", "tea")
+    token = ann.arm()
+    bob.story()
+    for user in (ann, cat):
+        outcome(user.say("1"))
+        outcome(run(user.session.input_ended(by=user.client)))
+    assert bob.story() == ["#tea ann: 1", "#tea ann away", "#tea cat: 1", "#tea -cat"]
+    again = world.two.connect()
+    outcome(again.resume(token))
+    assert bob.users() == ["ann", "bob"]
