@@ -30,7 +30,7 @@ from disroom.transports.outbox import Flusher, Outbox
 from disroom.transports.patience import Patience
 from disroom.transports.sockets import host_of, tune, unsent
 from disroom.transports.stall import Stall
-from disroom.wire.errors import ServerFull, SlowClient, TooManyConnections
+from disroom.wire.errors import ServerFull, SlowClient, TelnetFlood, TooManyConnections
 
 LINGER_SECONDS = 5.0
 """How long a closed connection may take to read what it was sent."""
@@ -110,11 +110,13 @@ class Client:
         settings: Of the listener.
         transport: The connection.
         speech: How the client is spoken to at first.
-        read: Told False to read no further, and True to read on.
+        take: Told False to put nothing more, since too much waits, and True to go on. What arrives
+            meanwhile is kept, and its size told to the intake, which in time reads no further.
 
     Attributes:
         session: Only once `arrive` has returned True.
-        closing: Whether the connection is being closed, or is gone: nothing more is read of it.
+        closing: Whether the connection is being closed, or is gone: nothing more is read of it, and
+            nothing more carried out.
         input_ended: Whether the client has half-closed.
     """
 
@@ -126,7 +128,7 @@ class Client:
         settings: ClientSettings,
         transport: Any,
         speech: ISpeech,
-        read: Callable[[bool], None],
+        take: Callable[[bool], None],
     ) -> None:
         tune(transport)
         reactor = reception.reactor
@@ -149,20 +151,23 @@ class Client:
             self._stall.filled,
         )
         self.write = self.outbox.write
-        self.intake = Intake(reactor, lambda on: self._read(on))
+        self.intake = Intake(reactor, self._read, lambda: self.close(TelnetFlood()))
         pace = Pace(reactor, *settings.flood) if settings.flood else None
-        self._lane: Lane[Any] = Lane(reactor, self._obey, self.intake.crowd, pace, self.outbox.room)
+        self._lane: Lane[Any] = Lane(
+            reactor, self._obey, lambda crowded: self._take(not crowded), pace, self.outbox.room
+        )
+        self._end_is_put = False
         self._lost = False
         self._located = False
         self._patience: Patience | None = None
         self._abort: IDelayedCall | None = None
-        self.speak(speech, read)
+        self.speak(speech, take)
 
-    def speak(self, speech: ISpeech, read: Callable[[bool], None]) -> None:
+    def speak(self, speech: ISpeech, take: Callable[[bool], None]) -> None:
         """Speak to the client like this from now on."""
         self._speech = speech
         self._event = speech.event
-        self._read = read
+        self._take = take
 
     # Coming.
 
@@ -225,13 +230,26 @@ class Client:
 
     def put(self, item: Any, *, last: bool = False) -> None:
         """Have something carried out after all before it; ``last`` where the client then goes."""
-        self._lane.put(item, last=last)
-
-    def end_input(self) -> None:
-        """Carry out what was asked, then close: nc -N and pipes end their input like this."""
         if not self.closing:
-            self.input_ended = True
+            self._lane.put(item, last=last)
+
+    def end_input(self, *, complete: bool = True) -> None:
+        """Carry out what was asked, then close: nc -N and pipes end their input like this.
+
+        Args:
+            complete: All that was sent is in the lane; otherwise this is to be called again.
+        """
+        self.intake.stop()
+        self.input_ended = True
+        if complete and not self._end_is_put:
+            self._end_is_put = True
             self.put(_INPUT_ENDED, last=True)
+
+    def _read(self, on: bool) -> None:
+        if on:
+            self._transport.resumeProducing()
+        else:
+            self._transport.pauseProducing()
 
     def stop_reading(self) -> None:
         """Read nothing more, whatever happens; what was asked before is carried out."""
@@ -280,7 +298,7 @@ class Client:
         self._leave(last)
 
     def _leave(self, last: bytes = b"") -> None:
-        if self._lost or not self.closing:
+        if not self.closing:
             self.hang_up(last + self._speech.farewell(None))
 
     def deliver(self, event: Event) -> None:
@@ -329,7 +347,8 @@ class Client:
         self._stall.stop()
         self.reception.connections.forget(self)
         self.outbox.stopProducing()
+        self._lost = True
         if not self.closing and not (self.input_ended and not self._lane.idle):
+            self.closing = True
             self._lane.clear()
             self.session.disconnected(self)
-        self.closing = self._lost = True

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from disroom.transports.client import Client
+from disroom.transports.intake import LOOK_AHEAD
 from disroom.transports.peer import Peer
 from disroom.wire import frame
 from disroom.wire.messageformat import MessageFormat, to_messagepack
@@ -33,7 +32,7 @@ class FrameProtocol(Protocol):
     def __init__(self, client: Client, format: MessageFormat) -> None:
         self._client = client
         self._decoder = frame.FrameDecoder()
-        client.speak(Peer(client, from_messagepack, format), self._read_on)
+        client.speak(Peer(client, from_messagepack, format), self._take)
 
     def dataReceived(self, data: bytes) -> None:
         """Put the requests that are complete with this into the lane."""
@@ -46,12 +45,8 @@ class FrameProtocol(Protocol):
             self._client.stop_reading()
             self._client.put(self._decoder.fault, last=True)
 
-    def _read_on(self, on: bool) -> None:
-        transport: Any = self.transport
-        if on:
-            transport.resumeProducing()
-        else:
-            transport.pauseProducing()
+    def _take(self, on: bool) -> None:
+        self._client.intake.waits(0 if on else LOOK_AHEAD)
 
     def readConnectionLost(self) -> None:
         """Drop what is there of a frame, and carry out what was asked."""

@@ -1,4 +1,11 @@
-"""Whether one client is read: not while anything holds it back."""
+"""Whether one client is read: not while anything holds it back.
+
+To read less is what slows a client down, but it hides what only reading shows: telnet's commands,
+which are to be answered at once, and that the client is gone. So
+
+1. while what was read waits to be carried out, reading goes on until LOOK_AHEAD bytes wait besides;
+2. a flood of telnet commands, which nothing else bounds, ends the connection after FLOOD_SECONDS.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +15,20 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from disroom.transports.lane import Pace
 
+LOOK_AHEAD = 65536
+"""Bytes without telnet that may wait to be cut into lines when more is read."""
+
 TELNET_BYTES = 16384
 """Bytes of telnet commands a second, and at once.
 
 They make no lines, so no limit on commands sees them. A million of them a second takes a core, and
 whoever leans on Ctrl-C sends 200.
 """
+
+FLOOD_SECONDS = 10.0
+"""For so long a client may send more of them than that, without a second's pause."""
+
+_PAUSE_SECONDS = 1.0
 
 
 class Intake:
@@ -22,21 +37,31 @@ class Intake:
     Args:
         reactor: Waits.
         read: Told False to read no further, and True to read on.
+        flooded: Told once that telnet commands came for too long.
     """
 
-    def __init__(self, reactor: IReactorTime, read: Callable[[bool], None]) -> None:
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        read: Callable[[bool], None],
+        flooded: Callable[[], None],
+    ) -> None:
         self._reactor = reactor
         self._read = read
+        self._flooded = flooded
         self._pace = Pace(reactor, TELNET_BYTES, TELNET_BYTES)
-        self._crowded = False
+        self._full = False
         self._resting: IDelayedCall | None = None
+        self._flood_began = self._rested_at = reactor.seconds()
         self._stopped = False
 
-    def crowd(self, crowded: bool) -> None:
-        """Hold the client back, or no more, since too much waits to be carried out."""
-        held = self._held
-        self._crowded = crowded
-        self._changed(held)
+    def waits(self, size: int) -> None:
+        """Hold the client back while so many bytes wait, if these are too many."""
+        full = size >= LOOK_AHEAD
+        if full is not self._full:
+            held = self._held
+            self._full = full
+            self._changed(held)
 
     def took_telnet(self, size: int) -> None:
         """Count bytes that were telnet's, and hold the client back for a while if it is too many.
@@ -46,10 +71,17 @@ class Intake:
         if not size or self._stopped:
             return
         delay = self._pace.wait(size)
-        if delay and not self._resting:
-            held = self._held
-            self._resting = self._reactor.callLater(delay, self._rested)
-            self._changed(held)
+        if not delay or self._resting:
+            return
+        now = self._reactor.seconds()
+        if now > self._rested_at + _PAUSE_SECONDS:
+            self._flood_began = now
+        elif now >= self._flood_began + FLOOD_SECONDS:
+            self._flooded()
+            return
+        held = self._held
+        self._resting = self._reactor.callLater(delay, self._rested)
+        self._changed(held)
 
     def stop(self) -> None:
         """Change nothing any more. Idempotent."""
@@ -60,10 +92,11 @@ class Intake:
 
     @property
     def _held(self) -> bool:
-        return self._crowded or self._resting is not None
+        return self._full or self._resting is not None
 
     def _rested(self) -> None:
         self._resting = None
+        self._rested_at = self._reactor.seconds()
         self._changed(True)
 
     def _changed(self, before: bool) -> None:

@@ -95,7 +95,7 @@ class LineProtocol(LineReceiver):
     def connectionMade(self) -> None:
         """Greet the client, or turn it away."""
         owner = self._owner
-        self.client = Client(owner.reception, owner.settings, self.transport, self, self._read_on)
+        self.client = Client(owner.reception, owner.settings, self.transport, self, self._take)
         greeted = self.client.arrive()
         self._reply_to_telnet()
         if greeted:
@@ -107,13 +107,24 @@ class LineProtocol(LineReceiver):
             return
         lines = self._input.feed(data)
         self._reply_to_telnet()
-        super().dataReceived(lines)  # type: ignore[no-untyped-call]  # Twisted's is untyped
-        while self._rest and not self.client.closing:
-            rest, self._rest = self._rest, b""
-            super().dataReceived(rest)  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        self._cut(lines)
         if self._telnet.fault and not self.client.closing:
             self.client.close(self._telnet.fault)
         self.client.intake.took_telnet(self._telnet.take_size())
+
+    def _cut(self, data: bytes) -> None:
+        """Cut data, and what waits from before, into lines, as far as these are taken."""
+        super().dataReceived(data)  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        while self._rest and not self.client.closing:
+            rest, self._rest = self._rest, b""
+            super().dataReceived(rest)  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        self.client.intake.waits(len(self._buffer) if self.paused else 0)
+        self._end_input()
+
+    def _take(self, on: bool) -> None:
+        self.paused = not on
+        if on and not self._busyReceiving:
+            self._cut(b"")
 
     def _reply_to_telnet(self) -> None:
         """Answer at once and past the queue: telnet shows nothing until it is answered."""
@@ -154,15 +165,13 @@ class LineProtocol(LineReceiver):
         elif self._skipped > self.MAX_LENGTH * ENDLESS_LINES:
             self.client.close(LineTooLong(self.MAX_LENGTH))
 
-    def _read_on(self, on: bool) -> None:
-        if on:
-            self.resumeProducing()  # type: ignore[no-untyped-call]  # Twisted's is untyped
-        else:
-            self.pauseProducing()  # type: ignore[no-untyped-call]  # Twisted's is untyped
-
     def readConnectionLost(self) -> None:
         """Take what is there as the last line, though it has no end."""
-        if self.client.closing:
+        self.client.end_input(complete=False)
+        self._end_input()
+
+    def _end_input(self) -> None:
+        if not self.client.input_ended or self.paused:
             return
         if self._buffer and self.line_mode:
             last, self._buffer = self._buffer, b""

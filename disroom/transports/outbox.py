@@ -111,10 +111,16 @@ class Outbox:
         return self._open and (self._full or self._size > ANSWER_BYTES)
 
     def write_first(self, data: bytes) -> None:
-        """Send past the queue, between two lines or frames, unless the transport is full."""
+        """Send past the queue, between two lines or frames; first of all, once there is room.
+
+        What waits for room that way is not in the order of writing.
+        """
+        if not self._open:
+            return
         if self._full:
             self.write(data)
-        elif self._open:
+            self._pieces.insert(0, self._pieces.pop())
+        else:
             self._transport.write(data)
 
     def flush(self) -> None:

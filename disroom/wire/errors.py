@@ -113,6 +113,15 @@ class FrameTooLong(ChatError):
         super().__init__(f"a request has at most {most} bytes; connect again")
 
 
+class TelnetFlood(ChatError):
+    """Telnet commands come without end and faster than they are read; the connection is closed."""
+
+    code = "telnet-flood"
+
+    def __init__(self) -> None:
+        super().__init__("too many telnet commands; connect again")
+
+
 class SlowClient(ChatError):
     """The client does not read what it is sent; the connection is closed."""
 

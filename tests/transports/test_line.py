@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 from disroom.chat.errors import NotStored, PresenceUnavailable, StoreUnavailable
 from disroom.chat.limits import Limits
 from disroom.transports.client import LINGER_BYTES, LINGER_SECONDS, Reception
-from disroom.transports.intake import TELNET_BYTES
+from disroom.transports.intake import FLOOD_SECONDS, LOOK_AHEAD, TELNET_BYTES
 from disroom.transports.lane import CROWDED
 from disroom.transports.line import (
     ENDLESS_LINES,
@@ -39,6 +39,7 @@ from disroom.wire.errors import (
     LineTooLong,
     ServerFull,
     SlowClient,
+    TelnetFlood,
     UnknownCommand,
 )
 from disroom.wire.line import WELCOME, LineFormat, error_line, help_lines
@@ -373,21 +374,45 @@ def test_a_telnet_port_negotiates_at_once() -> None:
     assert Terminal(LineHouse(telnet=True)).raw() == IAC + DO + BINARY + GREETING.encode()
 
 
-@pytest.mark.parametrize("busy", ["storing", "paced", "crowded"])
+@pytest.mark.parametrize("busy", ["storing", "paced", "crowded", "unread"])
 def test_telnet_is_answered_past_everything_that_waits(busy: str) -> None:
     """After Ctrl-C telnet shows nothing until it is answered, so that is never behind a queue."""
     house = LineHouse(flood=(1.0, 3) if busy == "paced" else None)
     terminal = house.user("alice", "tea")
     if busy == "paced":
         terminal.send(*["ping"] * 10)
+    elif busy == "unread":
+        terminal.transport.producer.pauseProducing()
+        terminal.send(*["help"] * CROWDED)
     else:
         house.instance.gate.hold("append", "leave")
         terminal.send("send x", "leave", *["ping"] * (CROWDED - 2))
     terminal.raw()
-    tail = b"ping\n" * 5 if busy == "crowded" else b""
+    tail = b"ping\n" * 5 if busy in ("crowded", "unread") else b""
     terminal.type(tail + INTERRUPT + IAC + DO + TIMING_MARK + b"ping\n")
-    assert IAC + WILL + TIMING_MARK in terminal.transport.value()
-    assert terminal.paused is (busy == "crowded")
+    assert terminal.protocol.paused is bool(tail)
+    if busy == "unread":
+        terminal.transport.producer.resumeProducing()
+        assert terminal.transport.value().index(IAC + WILL + TIMING_MARK) < 10
+    else:
+        assert IAC + WILL + TIMING_MARK in terminal.transport.value()
+    assert not terminal.paused
+
+
+def test_telnet_is_answered_while_a_bounded_amount_waits_before_it(house: LineHouse) -> None:
+    """It is looked for beyond what can be carried out, but not for ever; then it is in its turn."""
+    terminal = house.user("alice", "tea")
+    house.instance.gate.hold("users")
+    terminal.type(b"users\n" + b"ping\n" * CROWDED)
+    ahead = b"ping\n" * (LOOK_AHEAD // 5)
+    terminal.type(ahead)
+    assert not terminal.paused
+    terminal.type(IAC + DO + TIMING_MARK + b"ping\n")
+    assert IAC + WILL + TIMING_MARK in terminal.raw()
+    assert terminal.paused
+    house.instance.gate.release()
+    assert not terminal.paused
+    assert terminal.read().count("Pong") == CROWDED + LOOK_AHEAD // 5 + 1
 
 
 def test_an_option_is_refused_and_the_line_goes_on(house: LineHouse) -> None:
@@ -607,10 +632,12 @@ def test_a_crowd_that_ends_with_exit_ends_cleanly(house: LineHouse) -> None:
     house.instance.gate.hold("users")
     with capturedLogs() as logged:
         terminal.type(b"users\n" + b"ping\n" * (CROWDED - 1) + b"exit\nping\n")
+        terminal.type(b"send not this\n" * LOOK_AHEAD)
         assert terminal.paused
         house.instance.gate.release()
         gc.collect()
     assert terminal.read()[-2:] == ["Pong", "Goodbye!"]
+    assert house.world.texts("tea") == []
     assert not logged
 
 
@@ -823,7 +850,7 @@ def test_a_flood_of_commands_is_slowed_down_and_none_is_lost() -> None:
     """A client that sends too fast is served at the pace, in order, and is read on afterwards."""
     house = LineHouse(flood=(100.0, 10))
     terminal = house.user("alice", "tea")
-    stream = "".join(f"send {number}\n" for number in range(1000)).encode()
+    stream = "".join(f"send {number}\n".rjust(100) for number in range(1000)).encode()
     terminal.type(stream)
     assert terminal.paused
     assert len(house.world.texts("tea")) < 10
@@ -855,13 +882,17 @@ def test_who_does_not_read_its_answers_is_read_no_further() -> None:
     house = LineHouse(queue_bytes=1000)
     terminal = house.connect()
     terminal.transport.producer.pauseProducing()
-    terminal.type(b"help\n" * (CROWDED + 10))
+    terminal.type(b"help\n" * CROWDED + b"motd".ljust(999) + b"\n")
+    assert not terminal.paused
+    terminal.type((b"motd".ljust(999) + b"\n") * 70)
     assert terminal.raw() == b""
     assert terminal.paused
     terminal.transport.producer.resumeProducing()
     for _ in range(20):
         house.turn()
-    assert terminal.raw().count(b"-- a leading") == CROWDED + 10
+    lines = terminal.read()
+    assert sum(line.startswith("-- a leading") for line in lines) == CROWDED
+    assert lines[-71:] == ["-- there is no message of the day"] * 71
     assert not terminal.paused
 
 
@@ -894,11 +925,37 @@ def test_telnet_commands_without_end_are_read_slowly(house: LineHouse, command: 
     assert not terminal.paused
 
 
+def test_a_telnet_flood_that_does_not_end_is_ended(house: LineHouse) -> None:
+    """While it is held back it cannot be seen whether the client is still there at all."""
+    bob = house.user("bob", "tea")
+    terminal = house.user("flood", "tea")
+    for _ in range(int(FLOOD_SECONDS / 2)):
+        terminal.type(b"\xff\xf1" * TELNET_BYTES)
+        assert not terminal.closed
+        house.turn(2)
+    terminal.type(b"\xff\xf1" * TELNET_BYTES)
+    assert terminal.closed
+    assert terminal.raw().endswith(f"{error_line(TelnetFlood())}\r\nGoodbye!\r\n".encode())
+    assert bob.ask()[-1] == "[T] #tea <-- flood left (telnet flood)"
+
+
+def test_many_telnet_commands_with_a_pause_are_no_flood(house: LineHouse) -> None:
+    """Who sends too many now and then is slowed down and nothing else."""
+    terminal = house.connect()
+    for _ in range(20):
+        terminal.type(b"\xff\xf1" * TELNET_BYTES)
+        house.turn(2)
+        house.turn(1.5)
+    assert not terminal.closed
+
+
 def test_two_reasons_to_wait_are_both_waited_for(house: LineHouse) -> None:
     """A client that sends too much of both is read on when neither holds it back."""
     terminal = house.user("alice", "tea")
     house.instance.gate.hold("users")
-    terminal.type(b"users\n" + b"ping\n" * CROWDED + b"\xff\xf1" * TELNET_BYTES)
+    terminal.type(b"users\n" + b"ping\n" * CROWDED + b"\n" * LOOK_AHEAD)
+    assert terminal.paused
+    terminal.type(b"\xff\xf1" * TELNET_BYTES)
     house.instance.gate.release()
     assert terminal.paused
     house.turn(2)
@@ -922,11 +979,12 @@ def test_a_crowded_connection_is_read_on_when_all_is_done(house: LineHouse) -> N
     """Commands beyond what may wait stay in the network until those before them are done."""
     terminal = house.user("alice", "tea")
     house.instance.gate.hold("users")
-    terminal.type(b"users\n" + b"ping\n" * (CROWDED + 50))
+    more = LOOK_AHEAD // 5 + 50
+    terminal.type(b"users\n" + b"ping\n" * (CROWDED + more))
     assert terminal.paused
     house.instance.gate.release()
     assert not terminal.paused
-    assert terminal.read() == ["Users in tea: alice", *["Pong"] * (CROWDED + 50)]
+    assert terminal.read() == ["Users in tea: alice", *["Pong"] * (CROWDED + more)]
 
 
 def test_a_long_line_after_a_crowd_keeps_its_place(house: LineHouse) -> None:
@@ -941,15 +999,43 @@ def test_a_long_line_after_a_crowd_keeps_its_place(house: LineHouse) -> None:
     assert lines[CROWDED + 2] == "Users in tea: alice"
 
 
-def test_half_closing_after_a_crowd_finishes_all_of_it(house: LineHouse) -> None:
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("end", ["read on", "lost"])
+def test_half_closing_after_a_crowd_finishes_all_of_it(
+    when: str, end: str, house: LineHouse
+) -> None:
     """A file of commands sent by ``nc -N`` is carried out to its last line."""
+    bob = house.user("bob", "tea")
     terminal = house.user("alice", "tea")
     house.instance.gate.hold("users")
-    terminal.type(b"users\n" + b"send x\n" * (CROWDED + 44) + b"send last")
+    terminal.type(b"users\n" + b"send x\n" * (3 * CROWDED + 44) + b"send last")
+    assert terminal.protocol.paused
+    if when == "before":
+        terminal.half_close()
+        if end == "lost":
+            terminal.lose()
+    assert house.world.texts("tea") == []
     house.instance.gate.release()
-    terminal.half_close()
-    assert house.world.texts("tea") == ["x"] * (CROWDED + 44) + ["last"]
-    assert terminal.read()[-1] == "Goodbye!"
+    if when == "after":
+        terminal.half_close()
+    house.turn()
+    assert house.world.texts("tea") == ["x"] * (3 * CROWDED + 44) + ["last"]
+    if not terminal.lost:
+        assert terminal.read()[-1] == "Goodbye!"
+    assert bob.ask()[-1] == "[T] #tea <-- alice left"
+    assert len(house.instance.hub.sessions) == 1
+
+
+def test_nothing_is_carried_out_of_who_is_gone_in_a_crowd(house: LineHouse) -> None:
+    """A connection that breaks takes with it all that was not begun, and what waited to be cut."""
+    terminal = house.user("alice", "tea")
+    house.instance.gate.hold("users")
+    terminal.type(b"users\n" + b"send x\n" * (3 * CROWDED))
+    terminal.lose()
+    house.instance.gate.release()
+    house.turn()
+    assert house.world.texts("tea") == []
+    assert not house.instance.hub.sessions
 
 
 def test_the_server_going_wrong_is_told_and_logged(house: LineHouse) -> None:

@@ -185,6 +185,17 @@ def test_what_goes_first_passes_the_queue() -> None:
     assert sending.turn() == [b"telnet", b"line"]
 
 
+def test_what_goes_first_is_first_when_there_is_room_again() -> None:
+    """An answer to telnet waits for nothing but what the transport had already."""
+    sending = Sending()
+    sending.outbox.pauseProducing()
+    sending.outbox.write(b"line")
+    sending.outbox.write_first(b"telnet")
+    assert sending.turn() == []
+    sending.outbox.resumeProducing()
+    assert sending.turn() == [b"telnetline"]
+
+
 def test_what_goes_first_waits_for_a_full_transport() -> None:
     """A client that does not read cannot make the server keep answers without bound."""
     sending = Sending(most=10)
