@@ -55,7 +55,7 @@ class Lane(Generic[Item]):
     Args:
         reactor: Waits where the pace asks for it.
         work: Carries out one item; what it raises is logged, and the next item follows.
-        crowded: Told True when too much waits, and False when all of it is done.
+        crowded: Told True when as much waits as may, and False when there is place for one more.
         pace: None for as fast as it goes.
         room: Asked before each item: what to wait for until its answer has a place, if anything.
             It is told whether the item hurries; where it then takes LEAVING_SECONDS, it is asked no
@@ -104,9 +104,7 @@ class Lane(Generic[Item]):
             Deferred.fromCoroutine(self._work_off())
         elif hurry and self._held:
             self._held.cancel()
-        elif len(self._waiting) >= CROWDED and not self._crowded:
-            self._crowded = True
-            self._tell_crowded(True)
+        self._look_at_crowd()
 
     def clear(self) -> None:
         """Drop what waits; what is under way goes on."""
@@ -123,14 +121,20 @@ class Lane(Generic[Item]):
             if not self._waiting:
                 break
             self._hurried = max(0, self._hurried - 1)
+            item = self._waiting.popleft()
+            self._look_at_crowd()
             try:
-                await self._work(self._waiting.popleft())
+                await self._work(item)
             except Exception:
                 self._log.failure("A client's request failed")
         self._busy = False
-        if self._crowded:
-            self._crowded = False
-            self._tell_crowded(False)
+        self._look_at_crowd()
+
+    def _look_at_crowd(self) -> None:
+        crowded = len(self._waiting) >= CROWDED
+        if crowded is not self._crowded:
+            self._crowded = crowded
+            self._tell_crowded(crowded)
 
     async def _hold(self, until: Deferred[Any]) -> bool:
         """Wait until then, or until it is time to hurry; whether that did not take too long."""

@@ -97,34 +97,36 @@ def test_what_waits_can_be_dropped() -> None:
 
 
 def test_a_crowd_is_told_of_and_so_is_its_end() -> None:
-    """A client that sends faster than it is served is read no further until all is done."""
+    """What a client sends faster than it is served is taken as places become free."""
     works = Works()
-    works.slow = {0}
+    works.slow = {0, 1}
     works.put(*range(CROWDED))
     assert works.crowded == []
-    works.put(CROWDED, CROWDED + 1)
+    works.put(CROWDED)
     assert works.crowded == [True]
     works.finish(0)
     assert works.crowded == [True, False]
-    assert works.done == list(range(CROWDED + 2))
-    works.slow = {"x"}
-    works.put("x", *range(CROWDED))
+    works.put(CROWDED + 1)
     assert works.crowded == [True, False, True]
+    works.finish(1)
+    assert works.crowded == [True, False, True, False]
+    assert works.done == list(range(CROWDED + 2))
 
 
-def test_who_is_read_again_at_the_end_of_a_crowd_is_served() -> None:
-    """What arrives at the very moment of reading on is carried out."""
+def test_who_is_taken_on_at_the_end_of_a_crowd_is_served() -> None:
+    """What comes in at the very moment of a place becoming free is carried out in its turn."""
     works = Works()
+    more = list(range(CROWDED + 1, 2000))
 
-    def read_on(crowded: bool) -> None:
-        if not crowded:
-            works.put("more")
+    def take(crowded: bool) -> None:
+        if not crowded and more:
+            works.put(more.pop(0))
 
-    works.lane = Lane(works.clock, works.work, read_on, None)
+    works.lane = Lane(works.clock, works.work, take, None)
     works.slow = {0}
     works.put(*range(CROWDED + 1))
     works.finish(0)
-    assert works.done[-1] == "more"
+    assert works.done == list(range(2000))
     assert works.lane.idle
 
 
