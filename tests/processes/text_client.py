@@ -181,6 +181,10 @@ class TextClient:
             self._clients.remove(self)
             return
         self.raw += data
+        self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        """Make of the next bytes what they are."""
         *lines, self._unfinished = (self._unfinished + data).split(b"\n")
         now = time.monotonic()
         self.received += [Received(_text(line).rstrip("\r"), now) for line in lines]
