@@ -13,6 +13,10 @@ from zope.interface import implementer
 
 from disroom.chat.interfaces import IRuntime, ISignal
 
+IDS_AT_ONCE = 256
+_ID_BYTES = 18
+"""24 characters, of which an id has 22."""
+
 
 @implementer(ISignal)
 class Signal:
@@ -41,9 +45,15 @@ class Signal:
 
 @implementer(IRuntime)
 class TwistedRuntime:
-    """The system's clocks and Deferreds; needs no reactor of its own."""
+    """The system's clocks and Deferreds; needs no reactor of its own.
+
+    Not to be shared by processes: ids are made in advance.
+    """
 
     _log = Logger()
+
+    def __init__(self) -> None:
+        self._ids: list[str] = []
 
     def now(self) -> float:
         """The time, Unix seconds."""
@@ -64,5 +74,9 @@ class TwistedRuntime:
         return Signal()
 
     def fresh_id(self) -> str:
-        """Make an id of 128 random bits: 22 URL-safe characters."""
-        return secrets.token_urlsafe(16)
+        """Make an id of 132 random bits: 22 URL-safe characters."""
+        if not self._ids:
+            # Asking the system for each costs a tenth of what a stored message does.
+            random = secrets.token_urlsafe(IDS_AT_ONCE * _ID_BYTES)
+            self._ids = [random[at : at + 22] for at in range(0, len(random), 24)]
+        return self._ids.pop()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import types
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
@@ -101,7 +103,7 @@ class Lane(Generic[Item]):
             self._hurried = len(self._waiting)
         if not self._busy:
             self._busy = True
-            Deferred.fromCoroutine(self._work_off())
+            _begin(self._work_off())
         elif hurry and self._held:
             self._held.cancel()
         self._look_at_crowd()
@@ -150,3 +152,32 @@ class Lane(Generic[Item]):
         finally:
             self._held = None
         return True
+
+
+def _begin(work: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine as far as it goes, which is mostly to its end, and the rest when it can.
+
+    As a Deferred alone would, whose making costs more than what a line is about.
+    """
+    try:
+        waits_for = work.send(None)
+    except StopIteration:
+        return
+    Deferred.fromCoroutine(_rest(work, waits_for))
+
+
+async def _rest(work: Coroutine[Any, Any, None], waits_for: object) -> None:
+    await _resumed(work, waits_for)
+
+
+@types.coroutine
+def _resumed(work: Coroutine[Any, Any, None], waits_for: object) -> Generator[object, None, None]:
+    """Go on with a coroutine that has yielded once: wait for what it waits for in its place."""
+    with suppress(StopIteration):
+        while True:
+            try:
+                yield waits_for
+            except Exception as error:
+                waits_for = work.throw(error)
+            else:
+                waits_for = work.send(None)
