@@ -25,6 +25,7 @@ from twisted.internet.interfaces import IProtocolFactory
 from twisted.logger import ILogObserver
 
 from disroom import settings, systemd
+from disroom.adapters.aio import soon
 from disroom.adapters.courier import NatsCourier
 from disroom.adapters.jetstream import JetStreamRoomLog
 from disroom.adapters.nats import NatsConnection, StoreStartError
@@ -187,7 +188,7 @@ def _listeners(config: Config, hub: Hub, name: str) -> Listeners:
     connections = Connections(
         settings.most_connections(config), config.limits.connections_per_address
     )
-    reception = Reception(reactor, hub, connections, Flusher(reactor), name)
+    reception = Reception(reactor, hub, connections, Flusher(reactor, soon), name)
     lines = LineFormat(ZoneInfo(config.server.timezone))
     frames = frame_format()
     listeners = []

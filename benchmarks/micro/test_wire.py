@@ -1,7 +1,5 @@
 """What the codecs take for one message: read, stored, read again, shown."""
 
-from dataclasses import replace
-
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.micro.conftest import TEXT, Guard
@@ -49,7 +47,7 @@ def test_decode_envelope(benchmark: BenchmarkFixture, guard: Guard, message: Mes
 def test_format(benchmark: BenchmarkFixture, guard: Guard, message: Message) -> None:
     """A message becomes a line, once for each instance."""
     form = LineFormat()
-    other = replace(message, seq=4812)
+    other = message._replace(seq=4812)
 
     def both() -> bytes:
         form.event(other)  # or it would be remembered

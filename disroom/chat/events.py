@@ -3,19 +3,20 @@
 Times are Unix seconds (UTC). A ``seq`` is a message's place in the one stream that holds every
 room, so within a room it grows but is not dense. A ``session`` is the opaque id of the session that
 acted: a nick may pass from one person to another, a session's id does not.
+
+What every message is made into is a named tuple: that takes a quarter of a frozen dataclass's time.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from disroom.chat.errors import ChatError
 from disroom.chat.names import Nick, RoomName
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """A message on its way into the log.
 
     Attributes:
@@ -29,8 +30,7 @@ class Draft:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A stored message: ``said``, ``did`` (an action) or ``topic`` (the room's new topic)."""
 
     room: RoomName

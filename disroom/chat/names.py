@@ -69,6 +69,7 @@ class Name:
         return _token(self.key)
 
     @classmethod
+    @lru_cache(maxsize=8192)  # asked for with each message
     def trusted(cls, display: str) -> Self:
         """The name for a display form that was valid when another instance stored it."""
         return cls(_key(display), display)

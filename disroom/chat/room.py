@@ -106,12 +106,13 @@ class Room:
 
     def received(self, event: Message | Gap) -> None:
         """Pass a message on to every occupant, in the order of the log."""
-        if event.room.display != self.name.display:
-            event = replace(event, room=self.name)
+        renamed = event.room.display != self.name.display
         if isinstance(event, Gap):
+            event = replace(event, room=self.name) if renamed else event
             self._recent.clear()
             self._older = True
         else:
+            event = event._replace(room=self.name) if renamed else event
             self._recent.append(event)
             if event.kind == "topic":
                 self.topic_seen = True

@@ -378,6 +378,20 @@ def find_verb(word: str) -> Verb:
     return verb
 
 
+_USUAL = "send "
+
+
+def _is_usual(line: str) -> bool:
+    """Whether what follows ``send`` is the text as it stands; nearly all that is sent is."""
+    return (
+        line.isascii()
+        and line.isprintable()
+        and len(line) > len(_USUAL)
+        and line[len(_USUAL)] not in " #"
+        and line[-1] != " "
+    )
+
+
 def parse(line: str, *, talk: bool = False) -> Command | None:
     """Make a command from a line of the text protocol; None for an empty one.
 
@@ -388,6 +402,8 @@ def parse(line: str, *, talk: bool = False) -> Command | None:
     Raises:
         ChatError: It is none; the message says what to do.
     """
+    if line.startswith(_USUAL) and not talk and _is_usual(line):
+        return Say(line[len(_USUAL) :])
     stripped = clean(line).strip()
     if not stripped:
         return None

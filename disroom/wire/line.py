@@ -58,7 +58,7 @@ NAMED_AT_ONCE = 20
 
 def encode(lines: Iterable[str]) -> bytes:
     """End each line with CR LF and encode them all."""
-    return "".join(f"{line}\r\n" for line in lines).encode()
+    return "".join([f"{line}\r\n" for line in lines]).encode()
 
 
 def error_line(error: ChatError) -> str:
@@ -153,7 +153,7 @@ class LineFormat:
     @staticmethod
     def _message_at(when: str, message: Message) -> str:
         if message.kind == "said":
-            return f"[{when}] #{message.room} {message.nick}: {message.text}"
+            return f"[{when}] #{message.room.display} {message.nick.display}: {message.text}"
         if message.kind == "did":
             return f"[{when}] #{message.room} * {message.nick} {message.text}"
         return f"[{when}] #{message.room} -- topic by {message.nick}: {message.text}"

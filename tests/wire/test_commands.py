@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from disroom.chat.errors import BadNick, BadRoom, ChatError, NotInRoom
 from disroom.chat.names import Nick, RoomName
+from disroom.chat.text import clean
 from disroom.wire import commands
 from disroom.wire.commands import (
     VERBS,
@@ -167,6 +168,20 @@ def test_a_bad_name_is_told_from_bad_syntax(line: str, error: type[ChatError]) -
     """Who picks a name that cannot be is told about the name."""
     with pytest.raises(error):
         parse(line)
+
+
+@given(st.text(max_size=40) | st.text(" #a", max_size=6), st.booleans())
+def test_however_a_verb_is_written_it_is_the_same(text: str, talk: bool) -> None:
+    """What is written as nearly everybody writes it is read by a shorter way, to the same end."""
+
+    def outcome(line: str) -> object:
+        try:
+            return parse(line, talk=talk)
+        except ChatError as error:
+            return type(error), error.message
+
+    assert talk or outcome(f"send {text}") == outcome(f"/SEND {text}")
+    assert not talk or outcome(f"send {text}") == Say(clean(f"send {text}").strip())
 
 
 @pytest.mark.parametrize("line", ["send #!! hi", "send #a/b hi", "send ##tea hi", "send # hi"])
