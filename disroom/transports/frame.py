@@ -10,6 +10,7 @@ from zope.interface import implementer
 from disroom.transports.client import Client
 from disroom.transports.intake import LOOK_AHEAD
 from disroom.transports.peer import Peer
+from disroom.transports.sockets import said_goodbye
 from disroom.wire import frame
 from disroom.wire.messageformat import MessageFormat, to_messagepack
 from disroom.wire.requests import from_messagepack
@@ -56,5 +57,7 @@ class FrameProtocol(Protocol):
         """Never asked for; the whole connection follows."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Say so to the client's session."""
+        """Say so to the client's session, once that has what was sent before a clean end."""
+        if said_goodbye(self.transport, reason):
+            self.readConnectionLost()
         self._client.lose()

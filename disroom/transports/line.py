@@ -21,6 +21,7 @@ from disroom.chat.names import Nick, RoomName
 from disroom.chat.resumption import Seen
 from disroom.transports.client import Client, ClientSettings, Reception
 from disroom.transports.dispatch import dispatch
+from disroom.transports.sockets import said_goodbye
 from disroom.wire import commands
 from disroom.wire.errors import LineTooLong
 from disroom.wire.line import (
@@ -182,7 +183,9 @@ class LineProtocol(LineReceiver):
         """Never asked for; the whole connection follows."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Say so to the client's session."""
+        """Say so to the client's session, once that has what was sent before a clean end."""
+        if said_goodbye(self.transport, reason):
+            self.readConnectionLost()
         self.client.lose()
 
     # What the client asks.

@@ -8,8 +8,12 @@ import struct
 import termios
 from typing import Any
 
-from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IHalfCloseableProtocol, ISSLTransport, ITCPTransport
 from twisted.internet.tcp import Connection
+from twisted.protocols.policies import ProtocolWrapper
+from twisted.python.failure import Failure
+from zope.interface import alsoProvides
 
 KEEPALIVE = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 """Seconds of silence, seconds between probes, probes: a vanished host is noticed after 50 s."""
@@ -28,6 +32,7 @@ def tune(transport: Any) -> None:
     """Set a connection up."""
     if isinstance(transport, Connection):
         transport.bufferSize = READ_BYTES
+    _pass_half_close_on(transport)
     is_tcp = ITCPTransport.providedBy(transport)
     if not is_tcp:
         return
@@ -44,6 +49,30 @@ def tune(transport: Any) -> None:
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         timeout = USER_TIMEOUT_MILLISECONDS
         handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout)
+
+
+def _pass_half_close_on(transport: Any) -> None:
+    """Have a wrapper, as of the PROXY protocol, tell what it wraps that the client half-closed.
+
+    Twisted's takes it for the end of the connection. So does its TLS; see `said_goodbye`.
+    """
+    if not isinstance(transport, ProtocolWrapper) or ISSLTransport.providedBy(transport):
+        return
+    wrapped: Any = transport.wrappedProtocol
+    if IHalfCloseableProtocol.providedBy(wrapped):
+        wrapper: Any = transport
+        wrapper.readConnectionLost = wrapped.readConnectionLost
+        wrapper.writeConnectionLost = wrapped.writeConnectionLost
+        alsoProvides(wrapper, IHalfCloseableProtocol)
+
+
+def said_goodbye(transport: Any, reason: Failure) -> bool:
+    """Whether a lost TLS connection ended with the client's close_notify (RFC 8446, 6.1).
+
+    Twisted answers that by closing both ways, so it is told as the end of the connection; where a
+    connection breaks off, the reason is an error.
+    """
+    return ISSLTransport.providedBy(transport) and bool(reason.check(ConnectionDone))
 
 
 def unsent(transport: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import re
 import socket
@@ -25,6 +26,7 @@ from twisted.python.failure import Failure
 from disroom.chat.errors import NotStored, PresenceUnavailable, StoreUnavailable
 from disroom.chat.limits import Limits
 from disroom.transports.client import LINGER_BYTES, LINGER_SECONDS, Reception
+from disroom.transports.firstbyte import FirstByteFactory
 from disroom.transports.intake import FLOOD_SECONDS, LOOK_AHEAD, TELNET_BYTES
 from disroom.transports.lane import CROWDED
 from disroom.transports.line import (
@@ -44,6 +46,7 @@ from disroom.wire.errors import (
 )
 from disroom.wire.line import WELCOME, LineFormat, error_line, help_lines
 from tests.contract.witness import promise
+from tests.eventually import eventually
 from tests.processes.certificates import Certificates
 from tests.transports.house import House
 
@@ -1061,7 +1064,7 @@ def test_a_message_that_fails_is_told_of_in_place(house: LineHouse) -> None:
 
 
 def conversation(address: Any, wrap: Callable[[socket.socket], socket.socket]) -> bytes:
-    """Greet, ask and half-close where that can be, over a socket that blocks."""
+    """Greet, ask and exit, over a socket that blocks."""
     family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
     with socket.socket(family) as plain:
         plain.settimeout(10)
@@ -1074,6 +1077,113 @@ def conversation(address: Any, wrap: Callable[[socket.socket], socket.socket]) -
     return got
 
 
+PROXY_HEADER = b"PROXY TCP4 192.0.2.1 192.0.2.2 1234 5678\r\n"
+
+
+def half_closing(address: Any, commands: bytes, context: ssl.SSLContext | None) -> bytes:
+    """Send commands and end the input, over TLS by close_notify, else by shutdown; read on."""
+    with socket.socket() as plain:
+        plain.settimeout(10)
+        plain.connect(address)
+        if context:
+            commands = encrypt_to_the_end(plain, commands, context)
+        plain.sendall(commands)
+        if not context:
+            plain.shutdown(socket.SHUT_WR)
+        got = b""
+        while data := plain.recv(4096):
+            got += data
+        return got
+
+
+def encrypt_to_the_end(plain: socket.socket, data: bytes, context: ssl.SSLContext) -> bytes:
+    """Shake hands, and return the data and the close_notify after it, to be sent."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+    while True:
+        try:
+            tls.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            plain.sendall(outgoing.read())
+            incoming.write(plain.recv(65536))
+    tls.write(data)
+    with contextlib.suppress(ssl.SSLError):  # the server has not said it yet
+        tls.unwrap()
+    return outgoing.read()
+
+
+def make_real(house: LineHouse) -> Any:
+    """Have a house served by the reactor, which is returned."""
+    reactor = cast(Any, _reactor)
+    house.factory.reception = Reception(
+        reactor, house.instance.hub, house.connections, Flusher(reactor), "one"
+    )
+    return reactor
+
+
+@pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")  # Twisted's endpoint
+@pytest.mark.parametrize("first_byte", [False, True])
+@pytest.mark.parametrize("kind", ["tcp", "haproxy", "ssl"])
+@promise
+async def test_ending_the_input_finishes_what_was_asked(
+    kind: str, first_byte: bool, certificates: Certificates
+) -> None:
+    """Behind a proxy as without; over TLS it is carried out as well, but cannot be answered."""
+    house = LineHouse(flood=(100.0, 1))
+    reactor = make_real(house)
+    factory: Any = house.factory
+    if first_byte:
+        factory = FirstByteFactory(factory, lambda client: cast(Any, None))
+    descriptions = {
+        "tcp": "tcp:0:interface=127.0.0.1",
+        "haproxy": "haproxy:tcp:0:interface=127.0.0.1",
+        "ssl": f"ssl:0:interface=127.0.0.1:certKey={certificates.certificate}"
+        f":privateKey={certificates.key}",
+    }
+    port = await serverFromString(reactor, descriptions[kind]).listen(factory)
+    commands = b"nick ann\njoin tea\nsend one\nsend two\nhistory\nsend three"
+    header = PROXY_HEADER if kind == "haproxy" else b""
+    context = certificates.client_context() if kind == "ssl" else None
+    address = ("127.0.0.1", port.getHost().port)
+    got = await deferToThread(half_closing, address, header + commands, context)
+    if kind != "ssl":
+        assert got.endswith(b"ann: three\r\nGoodbye!\r\n")
+    await eventually(lambda: not house.instance.hub.sessions, message="the session goes on")
+    assert house.world.texts("tea") == ["one", "two", "three"]
+    await maybeDeferred(port.stopListening)
+    await house.connections.all_gone()
+
+
+@pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")  # Twisted's endpoint
+@promise
+async def test_a_tls_connection_that_breaks_off_is_lost(certificates: Certificates) -> None:
+    """Without close_notify nobody knows whether that was all: the others read that it was lost."""
+    house = LineHouse()
+    bob = house.user("bob", "tea")
+    reactor = make_real(house)
+    port = await serverFromString(
+        reactor,
+        f"ssl:0:interface=127.0.0.1:certKey={certificates.certificate}"
+        f":privateKey={certificates.key}",
+    ).listen(house.factory)
+
+    def breaking_off() -> None:
+        with socket.create_connection(("127.0.0.1", port.getHost().port), 10) as plain:
+            context = certificates.client_context()
+            client = context.wrap_socket(plain, server_hostname="127.0.0.1")
+            client.sendall(b"nick ann\njoin tea\nping\n")
+            got = b""
+            while b"Pong" not in got:
+                got += client.recv(4096)
+            client.close()
+
+    await deferToThread(breaking_off)
+    await eventually(lambda: len(house.instance.hub.sessions) == 1, message="ann is still there")
+    assert bob.ask()[-1] == "[T] #tea <-- ann left (connection lost)"
+    await maybeDeferred(port.stopListening)
+
+
 @pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")  # Twisted's endpoint
 @pytest.mark.parametrize("kind", ["tcp", "unix", "ssl", "haproxy"])
 @promise
@@ -1083,10 +1193,7 @@ async def test_every_kind_of_listener_works(
     """The protocol is the same over TCP, TLS, a unix socket and behind a proxy."""
     monkeypatch.chdir(tmp_path)
     house = LineHouse()
-    reactor = cast(Any, _reactor)
-    house.factory.reception = Reception(
-        reactor, house.instance.hub, house.connections, Flusher(reactor), "one"
-    )
+    reactor = make_real(house)
     descriptions = {
         "tcp": "tcp:0:interface=127.0.0.1",
         "unix": "unix:chat",
@@ -1098,7 +1205,7 @@ async def test_every_kind_of_listener_works(
 
     def wrap(plain: socket.socket) -> socket.socket:
         if kind == "haproxy":
-            plain.sendall(b"PROXY TCP4 192.0.2.1 192.0.2.2 1234 5678\r\n")
+            plain.sendall(PROXY_HEADER)
         if kind != "ssl":
             return plain
         context = certificates.client_context()
