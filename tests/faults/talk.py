@@ -179,21 +179,6 @@ class Talk:
             self.wait(lambda: not judge(self.talkers, truth, scheduled=0).lost, 15.0, str)
         return judge(self.talkers, truth, scheduled=self.scheduled)
 
-    def tell_of_delays(self, seconds: float = 2.0) -> tuple[int, list[str]]:
-        """Find senders who waited that long for a message: how many, and those not told of it."""
-        waited, untold = 0, []
-        for talker in self.here:
-            slow = [
-                said
-                for id_, said in talker.said.items()
-                if talker.heard.get(id_, said) - said > seconds
-            ]
-            if slow:
-                waited += 1
-                if not talker.told("delayed", min(slow)):
-                    untold.append(talker.nick)
-        return waited, untold
-
 
 def read_truth(raw: RawNats, chat: str) -> dict[str, list[str]]:
     """The ids in a chat's stream, in its order, by room."""

@@ -24,6 +24,7 @@ class Talker:
         seen: The ids of the room's messages, in the order in which they came.
         seen_at: When each came.
         others: All other lines.
+        after_all_ids: The ids of its own messages that were said to have turned up after all.
         from_start: Nothing had been said in the room when it came.
     """
 
@@ -36,10 +37,12 @@ class Talker:
         self.seen: list[str] = []
         self.seen_at: list[float] = []
         self.others: list[Received] = []
+        self.after_all_ids: list[str] = []
         self.from_start = False
         self.left = False  # it went of its own accord
         self._unwritten = b""
         self._looked = 0
+        self._turning_up = False  # its next own line was reported as failed
 
     @property
     def here(self) -> bool:
@@ -89,11 +92,15 @@ class Talker:
             found = MESSAGE.match(line.text)
             if not found:
                 self.others.append(line)
+                self._turning_up |= line.text.startswith(AFTER_ALL)
                 continue
             nick, id_ = found[1], sys.intern(found[2])  # every member of the room has it
             self.seen.append(id_)
             self.seen_at.append(line.at)
             if nick == self.nick:
+                if self._turning_up:
+                    self.after_all_ids.append(id_)
+                    self._turning_up = False
                 self.heard.setdefault(id_, line.at)
 
     def forget(self) -> None:

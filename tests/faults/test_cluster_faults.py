@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.chat import Chat
+from tests.faults.notices import judge_notices
 from tests.faults.proof import ASK_SECONDS, Elections, gone, leader_of
 from tests.faults.report import Fault
 from tests.faults.talk import Talk
@@ -80,15 +81,16 @@ def test_the_leader_of_the_stream_is_killed(
     with other.connect() as raw:
         verdict = talk.verdict(raw)
     flowed = talk.flowed(elections.at)
-    waited, untold = talk.tell_of_delays()
+    notices = judge_notices(talk.here)
     fault.reported(
         f"leader of the stream killed at {rate} messages/s",
         verdict,
-        f"{waited} senders told of the delay",
+        notices,
         f"flow again {flowed:.1f} s after the election, for all {talk.resumed(elections.at):.1f} s",
     )
     verdict.check()
-    assert waited and not untold, f"not told of the delay: {untold}"
+    notices.check()
+    assert notices.senders, "nobody had to wait"
     assert talk.resumed(elections.at) < AFTER_ELECTION_SECONDS
 
 
@@ -124,6 +126,7 @@ def test_all_nodes_are_killed_at_once(
         f"a leader {elected - launched:.1f} s after their start, all talk {resumed:.1f} s later",
     )
     verdict.check()
+    judge_notices(talk.here).check()
     assert all(talker.told("delayed", killed) for talker in talk.here)
     assert resumed < AFTER_ELECTION_SECONDS
 
