@@ -88,7 +88,7 @@ def unsent(transport: Any) -> int:
     buffered = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
     try:
         answer = fcntl.ioctl(transport.fileno(), termios.TIOCOUTQ, bytes(4))
-    except OSError:
+    except (OSError, ValueError):  # ValueError: TLS flushes once more when the socket is gone
         return int(buffered)
     return int(buffered) + int(struct.unpack("i", answer)[0])
 
