@@ -79,7 +79,7 @@ def makeService(options: Options) -> IService:
 
 
 def _instance(config: Config, twistd: Mapping[str, Any]) -> IService:
-    runtime = TwistedRuntime()
+    runtime = TwistedRuntime(reactor)
     name = config.server.instance_name or default_instance_name()
     brokers = _embedded_brokers(config) if config.embedded else None
     find_redis = _redis_of(brokers) if brokers else _redis_as_configured(config)
@@ -110,7 +110,8 @@ def _instance(config: Config, twistd: Mapping[str, Any]) -> IService:
         courier=courier,
         runtime=runtime,
         limits=settings.chat_limits(config),
-        keep_seconds=float(config.stream.max_age) or math.inf,
+        log_seconds=float(config.stream.max_age) or math.inf,
+        log_most=config.stream.max_messages_per_room,
     )
 
     def receive_private() -> None:

@@ -59,7 +59,7 @@ def test_fan_out(benchmark: BenchmarkFixture, guard: Guard, message: Message, me
 
 def room_of(members: int, clock: Clock) -> tuple[Hub, list[Sink]]:
     """Connect so many users and have them join a room; everything but the sockets is real."""
-    runtime = TwistedRuntime()
+    runtime = TwistedRuntime(clock)
     presence = MemoryPresence(MemoryPresenceStore(), instance_name="one", fresh_id=runtime.fresh_id)
     hub = Hub(
         log=MemoryRoomLog(MemoryStream()),

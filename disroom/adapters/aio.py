@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import types
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from typing import Any, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail, succeed
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
@@ -82,6 +82,16 @@ async def within(seconds: float, clock: IReactorTime, result: Deferred[T]) -> T:
         return await result.addTimeout(seconds, clock)
     except DeferredTimeoutError:
         raise TimedOut(f"no answer within {seconds:g} s") from None
+
+
+async def all_of(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Run several at once; the failure of one is raised when all have ended."""
+    running = [Deferred.fromCoroutine(coroutine) for coroutine in coroutines]
+    results: Any = await DeferredList(running, consumeErrors=True)  # a Failure where it failed
+    for succeeded, result in results:
+        if not succeeded:
+            result.raiseException()
+    return [result for _, result in results]
 
 
 async def _rest(coroutine: Coroutine[Any, Any, T], waits_for: object) -> T:

@@ -25,6 +25,7 @@ from disroom.wire.envelope import BadEnvelope, decode
 FLUSH_SECONDS = 2.0
 PATIENCE_SECONDS = 5.0
 RETRY_SECONDS = 0.25
+CHECK_TRIES = 2
 
 MOST_REPLAYED = 1000
 """Of a stream that was made anew, how many messages of a room are delivered from its beginning."""
@@ -66,6 +67,7 @@ class RoomFeed:
         self._clock = clock
         self._suspect = suspect
         self._stored = 0
+        self._delivered = 0
         self._closed = False
         self._opened = False
         self._stale = False
@@ -133,6 +135,36 @@ class RoomFeed:
         self._stored = 0
         self.order.restart()
         self._read(self._start_over)
+
+    def cut(self, first: int) -> None:
+        """Tell the follower that the stream has nothing any more before a seq of its own."""
+        held = self._follower.held()
+        if held is not None and held.first < first:
+            self._follower.removed(first)
+
+    def doubt(self) -> None:
+        """Tell the follower that the stream may have lost anything."""
+        if self._follower.held() is not None:
+            self._follower.removed(None)
+
+    async def check(self) -> None:
+        """Ask whether the stream has all that the follower holds; tell it if that is not sure.
+
+        By how many there are from its oldest one on. What comes meanwhile blurs that: it is asked
+        twice; and a loss that hides behind it shows the next time, or has passed by.
+
+        Raises:
+            NatsError: It could not be asked, and the follower was told nothing.
+        """
+        for _ in range(CHECK_TRIES):
+            held, delivered = self._follower.held(), self._delivered
+            if held is None:
+                return
+            found, count = await self._reader.tally(self.subject, held.first)
+            most = held.count + self._delivered - delivered
+            if found == held.first and held.count <= count <= most:
+                return
+        self.doubt()
 
     def _received(self, message: Incoming) -> None:
         try:
@@ -216,6 +248,7 @@ class RoomFeed:
             self._log.warn("Seq {seq}: {error}", seq=stored.seq, error=error)
             self._lose(stored.seq, stored.seq)
         else:
+            self._delivered += 1
             self._tell(message)
 
     def _lose(self, first: int | None, last: int | None) -> None:

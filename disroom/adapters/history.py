@@ -9,18 +9,16 @@ must reach (`need`), and where it does not, the stream's leader has the last wor
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
+from disroom.adapters.aio import all_of
 from disroom.adapters.inbox import NoAnswer, NobodyListens
 from disroom.adapters.jsapi import NO_LEADER_NOW, JetStream, Refused, Stored
-
-T = TypeVar("T")
 
 BATCH = 1000
 LAG_PAUSES = (0.02, 0.06)
@@ -205,7 +203,7 @@ class RoomReader:
             return Missed([], info["state"]["last_seq"] + 1)
         if need <= after:
             return Missed([], 0)
-        _, count = await self._probe(subject, after + 1)
+        _, count = await self.tally(subject, after + 1)
         if count <= most:
             return await self.missed(subject, last=after, base=after, need=need)
         messages, _ = await self.page(subject, most, None, need)
@@ -248,23 +246,23 @@ class RoomReader:
     ) -> tuple[int, int, int]:
         """Find the first seq of a room, one to read from, and how many messages there are then."""
         if before is None:
-            (first, total), after = await self._probe(subject, 1), 0
+            (first, total), after = await self.tally(subject, 1), 0
         else:
-            (first, total), (_, after) = await _both(
-                self._probe(subject, 1), self._probe(subject, before)
+            (first, total), (_, after) = await all_of(
+                [self.tally(subject, 1), self.tally(subject, before)]
             )
         if first == 0 or total - after <= enough(wanted):
             return first, first or 1, max(0, total - after)
         bracket = Bracket(first, total - after, top, wanted)
         while bracket.high - bracket.low > 1:
             guess = bracket.guess()
-            found, count = await self._probe(subject, guess)
+            found, count = await self.tally(subject, guess)
             start = bracket.told(guess, found, max(0, count - after))
             if start is not None:
                 return first, start, count - after
         return first, bracket.low, bracket.low_count
 
-    async def _probe(self, subject: str, seq: int) -> tuple[int, int]:
+    async def tally(self, subject: str, seq: int) -> tuple[int, int]:
         """The room's first message at a seq or after it, and how many there are from it on.
 
         Both are 0 where there is none, or none yet.
@@ -280,13 +278,3 @@ class RoomReader:
         except NoAnswer:
             batch = await self._jetstream.direct(self._stream, query, seconds=second)
         return batch.messages
-
-
-async def _both(one: Coroutine[Any, Any, T], other: Coroutine[Any, Any, T]) -> tuple[T, T]:
-    """Run two at once; a failure of either is raised when both have ended."""
-    running = [Deferred.fromCoroutine(one), Deferred.fromCoroutine(other)]
-    results: Any = await DeferredList(running, consumeErrors=True)  # a Failure where it failed
-    for succeeded, result in results:
-        if not succeeded:
-            result.raiseException()
-    return results[0][1], results[1][1]

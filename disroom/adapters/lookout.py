@@ -9,7 +9,16 @@ predecessor shows the loss. If none does:
   once after a reconnection.
 * Each expects the live copies of its own messages soon after their acknowledgements.
 
-The same comparison looks at the stream's identity: one that was made anew counts from 1 again.
+The same comparison looks at the stream's identity: one that was made anew counts from 1 again. And
+it looks for losses, since what the stream has lost must not be shown from memory:
+
+* The stream's last seq less the number of its messages is the number of those it has lost, whatever
+  took them. While that stands still nothing was lost.
+* What is older than its first seq is gone: each room is told that.
+* Only if it has holes behind that (a limit of each room, a purge of one, a deletion by hand) each
+  room is asked how many messages it has, as far as they are held here: one request a room, and that
+  in two comparisons, since a replica that is asked may lag. Of more than MOST_CHECKED rooms some
+  are told that anything may be lost; then these are read again when somebody asks for them.
 """
 
 from __future__ import annotations
@@ -24,6 +33,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from disroom.adapters.aio import all_of
 from disroom.adapters.feed import RoomFeed
 from disroom.adapters.jsapi import STREAM_NOT_FOUND, JetStream, Refused
 from disroom.adapters.nats import NatsConnection, NatsError, NotConnected
@@ -43,6 +53,10 @@ MOST_SUBJECTS = 1000
 
 MOST_SUBJECT_BYTES = 256 << 10
 MOST_ANNOUNCED = 200
+
+MOST_CHECKED = 2000
+CHECKED_AT_ONCE = 20
+CHECKED_TIMES = 2
 
 
 class Announcement(msgspec.Struct, frozen=True):
@@ -98,16 +112,22 @@ class Lookout:
         self._compare_at = 0.0
         self._at_once = False
         self._comparing: Deferred[None] | None = None
+        self._lost = 0
+        self._checks = 0  # still to be made
         self._ticking = LoopingCall(self._tick)
         self._ticking.clock = clock
         connection.watch(connected=self._connected, lost=lambda: None)
 
     def start(self, state: StreamState) -> None:
         """Begin, with the stream as it is."""
-        self.created, self.position = state.created, state.last_seq
+        self._is(state)
         self._compare_at = self._clock.seconds() + COMPARE_SECONDS
         self._connection.subscribe(self._subject, self._announced)
         self._ticking.start(TICK_SECONDS, now=False)
+
+    def _is(self, state: StreamState) -> None:
+        self.created, self.position = state.created, state.last_seq
+        self._lost, self._checks = state.lost, 0
 
     def stop(self) -> None:
         """Announce what is left, and end; idempotent."""
@@ -201,33 +221,49 @@ class Lookout:
         feeds = list(self._feeds.values())
         for feed in feeds:
             feed.order.rotate()
-        if await self._is_another_stream():
+        state = await self._state()
+        if state.created != self.created:
+            self._log.warn("The stream {name} is another one", name=self._settings.name)
+            self._is(state)
+            self._stored.clear()
+            self._expected.clear()
             for feed in tuple(self._feeds.values()):
                 feed.restart()
             return
+        self.position = max(self.position, state.last_seq)
         for feed in feeds:
             feed.order.confirmed()
             feed.resume()
         for some in _portions(feeds):
             await self._compare_some(some, at_once)
+        await self._look_for_losses(state)
 
-    async def _is_another_stream(self) -> bool:
+    async def _state(self) -> StreamState:
         try:
             info = await self._jetstream.call(f"STREAM.INFO.{self._settings.name}")
-            state = StreamState.from_info(info)
+            return StreamState.from_info(info)
         except Refused as error:
             if error.code != STREAM_NOT_FOUND:
                 raise
             self._log.warn("The stream {name} is gone; it is made anew", name=self._settings.name)
-            state = await self._keeper.recreate()
-        if state.created == self.created:
-            self.position = max(self.position, state.last_seq)
-            return False
-        self._log.warn("The stream {name} is another one", name=self._settings.name)
-        self.created, self.position = state.created, state.last_seq
-        self._stored.clear()
-        self._expected.clear()
-        return True
+            return await self._keeper.recreate()
+
+    async def _look_for_losses(self, state: StreamState) -> None:
+        if state.lost > self._lost:
+            self._lost = state.lost
+            self._checks = CHECKED_TIMES
+        if not self._checks:
+            return
+        feeds = list(self._feeds.values())
+        for feed in feeds:
+            feed.cut(state.first_seq)
+        if state.has_holes:
+            for feed in feeds[MOST_CHECKED:]:
+                feed.doubt()
+            for start in range(0, min(len(feeds), MOST_CHECKED), CHECKED_AT_ONCE):
+                some = feeds[start : min(start + CHECKED_AT_ONCE, MOST_CHECKED)]
+                await all_of(feed.check() for feed in some)
+        self._checks -= 1
 
     async def _compare_some(self, feeds: Sequence[RoomFeed], at_once: bool) -> None:
         query = {

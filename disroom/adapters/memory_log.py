@@ -107,6 +107,8 @@ class MemoryStream:
             self._remove(room, len(messages) - self._most_per_room)
         for follower in tuple(self._followers[room]):
             follower.received(message)
+            if self._most_per_room:
+                follower.removed(messages[0].seq)
         return message.seq
 
     @property
@@ -125,6 +127,15 @@ class MemoryStream:
         self._remove(room, bisect.bisect_right(messages, upto, key=_seq))
         if not messages:
             self._rooms.pop(room, None)
+        for follower in tuple(self._followers[room]):
+            follower.removed(upto + 1)
+
+    def delete(self, room: RoomName, seq: int) -> None:
+        """Remove one message, as an operator does."""
+        messages = self.messages(room)
+        messages[:] = [message for message in messages if message.seq != seq]
+        for follower in tuple(self._followers[room]):
+            follower.removed(None)
 
     def _remove(self, room: RoomName, count: int) -> None:
         """Remove the room's oldest messages."""

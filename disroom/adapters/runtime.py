@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -45,14 +46,15 @@ class Signal:
 
 @implementer(IRuntime)
 class TwistedRuntime:
-    """The system's clocks and Deferreds; needs no reactor of its own.
+    """The system's clocks, Deferreds, and a reactor's timers.
 
     Not to be shared by processes: ids are made in advance.
     """
 
     _log = Logger()
 
-    def __init__(self) -> None:
+    def __init__(self, reactor: IReactorTime) -> None:
+        self._reactor = reactor
         self._ids: list[str] = []
 
     def now(self) -> float:
@@ -62,6 +64,10 @@ class TwistedRuntime:
     def monotonic(self) -> float:
         """Seconds that only grow."""
         return time.monotonic()
+
+    def after(self, seconds: float, do: Callable[[], None]) -> None:
+        """Call something once; the reactor logs its failure."""
+        self._reactor.callLater(seconds, do)
 
     def spawn(self, work: Coroutine[Any, Any, None], what: str) -> None:
         """Run a coroutine as far as it goes, and the rest when it can; log its failure."""

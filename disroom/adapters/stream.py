@@ -124,17 +124,29 @@ class StreamState:
     Attributes:
         created: Its identity: one that was made anew has another.
         first_seq: The first seq it still holds, one more than `last_seq` if it is empty.
+        messages: How many it holds.
     """
 
     created: str
     first_seq: int
     last_seq: int
+    messages: int
+
+    @property
+    def lost(self) -> int:
+        """How many messages it has lost since it was made, for whatever reason: never falls."""
+        return self.last_seq - self.messages
+
+    @property
+    def has_holes(self) -> bool:
+        """Whether it has lost others than the oldest."""
+        return self.lost >= self.first_seq
 
     @classmethod
     def from_info(cls, info: Mapping[str, Any]) -> StreamState:
         """Read an answer to STREAM.INFO, STREAM.CREATE or STREAM.UPDATE."""
         state = info["state"]
-        return cls(info["created"], state["first_seq"], state["last_seq"])
+        return cls(info["created"], state["first_seq"], state["last_seq"], state["messages"])
 
 
 def moment(created: str) -> float:

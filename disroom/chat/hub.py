@@ -7,12 +7,14 @@ and hears of presence for all rooms, of which it keeps what concerns those.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from zope.interface import implementer
 
 from disroom.chat.errors import ChatError, NickLost, PresenceUnavailable, StoreUnavailable
 from disroom.chat.events import PrivateMessage, PrivateReceived
+from disroom.chat.histories import Histories
 from disroom.chat.interfaces import (
     Change,
     ICourier,
@@ -24,6 +26,7 @@ from disroom.chat.interfaces import (
     ISignal,
 )
 from disroom.chat.limits import Limits
+from disroom.chat.moves import window
 from disroom.chat.names import RoomName
 from disroom.chat.replies import Restored
 from disroom.chat.resumption import Absent, Seen, Token
@@ -63,7 +66,9 @@ class Hub:
         courier: ICourier,
         runtime: IRuntime,
         limits: Limits,
-        keep_seconds: float = math.inf,
+        log_seconds: float = math.inf,
+        log_most: int = 0,
+        window: Callable[[int], float] = window,
     ) -> None:
         self.log = log
         self.presence = presence
@@ -72,7 +77,10 @@ class Hub:
         self.limits = limits
         self.sessions: dict[str, Session] = {}
         self.stopping = False
-        self._keep_seconds = keep_seconds
+        self.histories = Histories(log, runtime, limits)
+        self._log_seconds = log_seconds
+        self._log_most = log_most
+        self._window = window
         self._followed: dict[RoomName, _Followed] = {}
         self._compare_at = runtime.monotonic() + COMPARE_SECONDS
         presence.watch(self)
@@ -127,7 +135,9 @@ class Hub:
                 name,
                 runtime=self.runtime,
                 backlog=self.limits.backlog,
-                keep_seconds=self._keep_seconds,
+                log_seconds=self._log_seconds,
+                log_most=self._log_most,
+                window=self._window,
             )
             followed = _Followed(room, self.runtime.signal(), joining=1)
             self._followed[name] = followed
@@ -137,6 +147,7 @@ class Hub:
             await followed.opened.wait()
         if followed.failure:
             raise StoreUnavailable from followed.failure
+        await self.histories.refresh(followed.room)
         return followed.room
 
     async def _open(self, name: RoomName, followed: _Followed) -> None:
@@ -167,6 +178,7 @@ class Hub:
         followed = self._followed.get(name)
         if followed and not followed.joining and not followed.room.occupied:
             del self._followed[name]
+            self.histories.forget(followed.room)
             self.log.unfollow(name)
 
     # Presence.

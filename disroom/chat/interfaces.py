@@ -45,6 +45,19 @@ class Replay:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """The messages of a room that a follower holds: all that the log should have from a seq on.
+
+    Attributes:
+        first: The seq of the oldest.
+        count: How many they are.
+    """
+
+    first: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Topic:
     """What a room is about: who said so, and when (Unix seconds)."""
 
@@ -144,6 +157,20 @@ class IRoomFollower(Interface):
         """Take the room's next message, or the news that some cannot be had.
 
         Called in the order of ``seq``, once for each message; does not raise.
+        """
+
+    def held() -> Held | None:
+        """What is held of the past messages; None for nothing."""
+
+    def removed(first: int | None) -> None:
+        """Take note that the log has lost messages, whatever the reason.
+
+        Called within 10 s of it, as long as the log can be reached; an implementation that knows
+        that nothing of the room was lost need not call it.
+
+        Args:
+            first: All with a lesser seq are gone, and nothing was said of the others; None: any of
+                those that were delivered may be gone.
         """
 
 
@@ -448,6 +475,9 @@ class IRuntime(Interface):
 
     def monotonic() -> float:
         """Seconds that only grow, for measuring waits."""
+
+    def after(seconds: float, do: Callable[[], None]) -> None:
+        """Call something once, so many seconds from now, and not within this call."""
 
     def spawn(work: Coroutine[Any, Any, None], what: str) -> None:
         """Run a coroutine on the side; a failure is logged with ``what`` it was doing."""

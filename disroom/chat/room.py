@@ -9,14 +9,16 @@ two can overtake each other; the rules that keep what people see in order are th
   here, and the changes that bring it later are known already: so all here hold the same list.
 * A message from somebody whose joining has not been shown yet shows the joining first, and the
   change that brings it later is not shown again. If none comes, a roster decides.
+
+Who is in the room is known here at once; when the others are told, `moves` says.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
+from itertools import chain, islice
 from typing import Protocol
 
 from zope.interface import implementer
@@ -31,8 +33,11 @@ from disroom.chat.events import (
     Renamed,
     RoomEvent,
 )
-from disroom.chat.interfaces import Change, IRoomFollower, IRuntime, Page, Roster, Topic
+from disroom.chat.interfaces import Change, Held, IRoomFollower, IRuntime, Page, Roster, Topic
+from disroom.chat.moves import Moves, window
 from disroom.chat.names import RoomName
+from disroom.chat.replies import UserList
+from disroom.chat.ring import Ring
 
 JUST_LEFT_SECONDS = 10.0
 """How long a message of somebody who left is taken for a straggler, not for a new arrival."""
@@ -62,27 +67,37 @@ class Room:
         members: Everybody in the room on any instance, by session, in the order of their joining.
         topic: What the room is about, as far as the log has told.
         topic_seen: Whether a message has set the topic or taken it away.
+        ring: The room's last messages.
     """
 
     def __init__(
-        self, name: RoomName, *, runtime: IRuntime, backlog: int, keep_seconds: float = math.inf
+        self,
+        name: RoomName,
+        *,
+        runtime: IRuntime,
+        backlog: int,
+        log_seconds: float = math.inf,
+        log_most: int = 0,
+        window: Callable[[int], float] = window,
     ) -> None:
         self.name = name
         self.version = 0
         self.members: dict[str, Member] = {}
         self.topic: Topic | None = None
         self.topic_seen = False
+        # One more than is shown tells of older ones.
+        self.ring = Ring(backlog + 1, log_seconds=log_seconds, log_most=log_most)
         self._runtime = runtime
         self._backlog = backlog
-        self._recent: deque[Message] = deque(maxlen=backlog + 1)  # one more tells of older ones
-        self._older = False
-        self._keep_seconds = keep_seconds
         self._occupants: dict[str, Occupant] = {}
         self._audience: tuple[Occupant, ...] | None = ()
         self._heard = 0
         self._doubtful = False
         self._just_left: dict[str, float] = {}
         self._unconfirmed: dict[str, float] = {}
+        self._moves = Moves()
+        self._window = window
+        self._window_opened: float | None = None
 
     @property
     def occupied(self) -> bool:
@@ -95,12 +110,12 @@ class Room:
         return bool(self.version) and (self._heard > self.version or self._doubtful)
 
     def backlog(self) -> Page:
-        """The room's last messages, those that retention by age has left."""
-        oldest = self._runtime.now() - self._keep_seconds
-        while self._recent and self._recent[0].at < oldest:
-            self._recent.popleft()
-        beyond = max(0, len(self._recent) - self._backlog)
-        return Page(tuple(self._recent)[beyond:], self._older or beyond > 0)
+        """The room's last messages."""
+        return self.ring.backlog(self._backlog, self._runtime.now())
+
+    def page(self, count: int, before: int | None) -> Page | None:
+        """A page of the room's past, if it can be told from memory; see `Ring.page`."""
+        return self.ring.page(count, before, self._runtime.now())
 
     # What the log brings.
 
@@ -109,17 +124,26 @@ class Room:
         renamed = event.room.display != self.name.display
         if isinstance(event, Gap):
             event = replace(event, room=self.name) if renamed else event
-            self._recent.clear()
-            self._older = True
+            self.ring.broken(event)
         else:
             event = event._replace(room=self.name) if renamed else event
-            self._recent.append(event)
+            self.ring.add(event)
             if event.kind == "topic":
                 self.topic_seen = True
                 self.topic = Topic(event.text, event.nick, event.at) if event.text else None
             if event.session not in self.members:
                 self._show_arrival(event)
+            if event.session in self._moves.coming:
+                self._tell_moves()
         self._tell(event)
+
+    def held(self) -> Held | None:
+        """What the log should still have; see `IRoomFollower`."""
+        return self.ring.held(self._runtime.now())
+
+    def removed(self, first: int | None) -> None:
+        """Take note of what the log has lost; see `IRoomFollower`."""
+        self.ring.removed(first)
 
     def _show_arrival(self, message: Message) -> None:
         """Show the joining of a message's sender, of which presence has not told yet."""
@@ -162,48 +186,59 @@ class Room:
         self.members = current | self.members  # in the roster's order
 
     def _arrive(self, members: Iterable[Member], at: float) -> None:
-        new = []
         for member in members:
             self._unconfirmed.pop(member.session, None)
             if member.session not in self.members:
+                if not self._moves.came(member, at):
+                    self._tell_moves()
+                    self._moves.came(member, at)
                 self.members[member.session] = member
-                new.append(member)
-        if new:
-            self._tell_moved(Joined(self.name, at, tuple(new)))
+        self._moved()
 
     def _rename(self, members: Iterable[Member], at: float) -> None:
         for new in members:
             old, self.members[new.session] = self.members.get(new.session, new), new
+            if new.session in self._moves.coming:
+                self._tell_itself(old, new, at)
+                continue
             if old.nick.display != new.nick.display:
+                self._tell_moves()  # a nick is given up before it is taken
                 self._tell(Renamed(self.name, at, new.session, old.nick, new.nick))
-            if old.away != new.away:
-                self._tell(MarkedAway(self.name, at, new))
+            self._moves.marked(old, new, at)
+        self._moved()
+
+    def _tell_itself(self, old: Member, new: Member, at: float) -> None:
+        """Tell only the one who changed, since the others do not know yet that it is here."""
+        occupant = self._occupants.get(new.session)
+        if occupant is None:
+            return
+        if old.nick.display != new.nick.display:
+            occupant.receive(Renamed(self.name, at, new.session, old.nick, new.nick))
+        if old.away != new.away:
+            occupant.receive(MarkedAway(self.name, at, new))
 
     def _leave(self, sessions: Collection[str], at: float, reason: str) -> None:
         gone = [session for session in sessions if session in self.members]
         if len(gone) > 1:  # in the order of their joining
             places = {session: place for place, session in enumerate(self.members)}
             gone.sort(key=places.__getitem__)
-        left = tuple(self.members.pop(session) for session in gone)
+        for session in gone:
+            self._moves.went(self.members.pop(session), at, reason)
         until = self._runtime.monotonic() + JUST_LEFT_SECONDS
         for session in sessions:
             self._unconfirmed.pop(session, None)
             self._just_left[session] = until
-        if left:
-            self._tell_moved(Left(self.name, at, left, reason))
+        self._moved()
 
     # Who is here.
 
-    def admit(self, occupant: Occupant, itself: Member, roster: Roster) -> tuple[Member, ...]:
+    def admit(self, occupant: Occupant, itself: Member, roster: Roster) -> None:
         """Let a session in that has joined; it sees all that comes from now on.
 
         Args:
             occupant: The session.
             itself: The session as the others see it.
             roster: What its joining was answered with.
-
-        Returns:
-            Who is in the room, the session itself among them.
         """
         if not self.version:
             self.name, self.version = roster.name, roster.version
@@ -215,7 +250,23 @@ class Room:
         self._arrive([itself], self._runtime.now())
         self._occupants[occupant.id] = occupant
         self._audience = None
-        return tuple(self.members.values())
+
+    def listed(self, itself: Member, most: int) -> UserList:
+        """Who is in the room as far as those here have been told, and the one who asks.
+
+        Args:
+            itself: As it is known to be by now.
+            most: How many are named.
+        """
+        coming, going = self._moves.coming, self._moves.going
+        known = (
+            itself if m.session == itself.session else m
+            for m in self.members.values()
+            if m.session not in coming or m.session == itself.session
+        )
+        named = islice(chain(known, (gone.member for gone in going.values())), most)
+        total = len(self.members) - len(coming) + len(going) + (itself.session in coming)
+        return UserList(self.name, tuple(named), total)
 
     def remove(self, occupant: Occupant) -> None:
         """Let a session out; it sees nothing more. Idempotent."""
@@ -233,18 +284,44 @@ class Room:
 
     # The fan-out.
 
+    def _moved(self) -> None:
+        """Tell of comings and goings, or have it done when the window ends."""
+        if not self._moves:
+            return
+        seconds = self._window(len(self._occupants))
+        if not seconds:
+            self._tell_moves()
+        elif self._window_opened is None:
+            self._window_opened = self._runtime.monotonic()
+            opened = self._window_opened
+            self._runtime.after(seconds, lambda: self._end_window(opened))
+
+    def _end_window(self, opened: float) -> None:
+        if self._window_opened == opened:
+            self._tell_moves()
+
+    def _tell_moves(self) -> None:
+        self._window_opened = None
+        for event in self._moves.told(self.name, self.members):
+            if isinstance(event, MarkedAway):
+                self._tell(event)
+            else:
+                self._tell_moved(event)
+
     def _tell(self, event: RoomEvent) -> None:
         for occupant in self._everybody():
             occupant.receive(event)
 
     def _tell_moved(self, event: Joined | Left) -> None:
         """Tell everybody who came or went, but nobody of itself."""
-        moved = {member.session for member in event.members}
+        members = event.members
+        places = {member.session: place for place, member in enumerate(members)}
         for occupant in self._everybody():
-            if occupant.id not in moved:
+            place = places.get(occupant.id)
+            if place is None:
                 occupant.receive(event)
-            elif len(moved) > 1:
-                others = tuple(m for m in event.members if m.session != occupant.id)
+            elif len(members) > 1:
+                others = members[:place] + members[place + 1 :]
                 occupant.receive(replace(event, members=others))
 
     def _everybody(self) -> tuple[Occupant, ...]:

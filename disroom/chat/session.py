@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 from disroom.chat.errors import (
@@ -189,9 +188,7 @@ class Session:
         return room
 
     def _entered(self, room: Room, itself: Member, backlog: History | None) -> Entered:
-        listed = islice(room.members.values(), self._hub.limits.listed)
-        members = tuple(itself if member.session == self.id else member for member in listed)
-        users = UserList(room.name, members, len(room.members))
+        users = room.listed(itself, self._hub.limits.listed)
         position = self._hub.log.position(room.name)
         return Entered(room.name, itself.nick, users, room.topic, backlog, position)
 
@@ -280,7 +277,7 @@ class Session:
         room = self._room(name)
         limits = self._hub.limits
         count = min(limits.history if count is None else count, limits.history_most)
-        page = await self._hub.log.history(room.name, count, before)
+        page = await self._hub.histories.page(room, count, before)
         return History(room.name, count, page, before)
 
     # Verbs that send.

@@ -18,7 +18,7 @@ from disroom.adapters.nats import NatsConnection, NatsSettings
 from disroom.adapters.stream import StreamSettings
 from disroom.chat.errors import NotStored
 from disroom.chat.events import Draft, Gap, Message
-from disroom.chat.interfaces import IRoomFollower
+from disroom.chat.interfaces import Held, IRoomFollower
 from disroom.chat.names import Nick, RoomName
 from disroom.wire.envelope import Envelope
 from tests.eventually import eventually
@@ -44,14 +44,24 @@ class Follower:
 
     Attributes:
         events: Messages and gaps, in the order in which they came.
+        removals: What it was told of messages that are gone.
     """
 
     def __init__(self) -> None:
         self.events: list[Message | Gap] = []
+        self.removals: list[int | None] = []
 
     def received(self, event: Message | Gap) -> None:
         """Record an event."""
         self.events.append(event)
+
+    def held(self) -> Held | None:
+        """All messages that it was told."""
+        return Held(self.seqs[0], len(self.seqs)) if self.seqs else None
+
+    def removed(self, first: int | None) -> None:
+        """Record what is gone."""
+        self.removals.append(first)
 
     @property
     def texts(self) -> list[str]:

@@ -1,6 +1,7 @@
 """A runtime whose clock moves when it is told to, and that counts its ids."""
 
-from collections.abc import Coroutine
+import heapq
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -23,6 +24,8 @@ class SteppedRuntime:
         self.time = time
         self.failures: list[Failure] = []
         self._ids = 0
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._timers_made = 0
 
     def now(self) -> float:
         """The time."""
@@ -31,6 +34,20 @@ class SteppedRuntime:
     def monotonic(self) -> float:
         """The time."""
         return self.time
+
+    def after(self, seconds: float, do: Callable[[], None]) -> None:
+        """Call something when `pass_time` comes to it."""
+        self._timers_made += 1
+        heapq.heappush(self._timers, (self.time + seconds, self._timers_made, do))
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time go by, with what is to be called meanwhile, each at its time."""
+        until = self.time + seconds
+        while self._timers and self._timers[0][0] <= until:
+            due, _, do = heapq.heappop(self._timers)
+            self.time = max(self.time, due)
+            do()
+        self.time = until
 
     def spawn(self, work: Coroutine[Any, Any, None], what: str) -> None:
         """Run a coroutine as far as it goes, and the rest when it can; keep its failure."""

@@ -441,10 +441,13 @@ class Visitor:
 class Chat(RuleBasedStateMachine):
     """Users of two instances who do anything at any time, while steps wait, fail and are lost."""
 
-    @initialize()
-    def open(self) -> None:
-        """Nobody is there yet."""
-        self.world = World(limits=Limits(rooms=2, unsent=2, backlog=2))
+    @initialize(seconds=st.sampled_from([0.0, 0.7]))
+    def open(self, seconds: float) -> None:
+        """Nobody is there yet. Two in a room are many, perhaps."""
+        self.world = World(
+            limits=Limits(rooms=2, unsent=2, backlog=2, history=4),
+            window=lambda audience: seconds if audience > 1 else 0.0,
+        )
         self.visitors: list[Visitor] = []
         self.leaving: list[Deferred[None]] = []
         self.texts = 0

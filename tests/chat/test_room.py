@@ -19,11 +19,13 @@ from hypothesis.stateful import (
 
 from disroom.chat.events import Gap, Joined, Left, MarkedAway, Member, Message, Renamed, RoomEvent
 from disroom.chat.interfaces import Change, Roster, Topic
+from disroom.chat.moves import MOST_SECONDS
 from disroom.chat.names import Nick, RoomName
 from disroom.chat.room import FRESH_SECONDS, JUST_LEFT_SECONDS, Room
 from tests.chat.stepped import SteppedRuntime
 
 TEA = RoomName.parse("Tea")
+LISTED = 1000
 
 
 def person(session: str, nick: str | None = None, *, away: bool = False) -> Member:
@@ -51,16 +53,19 @@ class Seat:
 class Tearoom:
     """A room under test, at version 10 with bob in it elsewhere and ann's session here."""
 
-    def __init__(self, *, backlog: int = 10, keep_seconds: float = float("inf")) -> None:
+    def __init__(self, *, backlog: int = 10, **arguments: Any) -> None:
         self.runtime = SteppedRuntime()
-        self.room = Room(TEA, runtime=self.runtime, backlog=backlog, keep_seconds=keep_seconds)
+        self.room = Room(TEA, runtime=self.runtime, backlog=backlog, **arguments)
         self.ann = Seat("ann")
         self.seqs = 0
         self.listed = self.enter(self.ann, Roster(TEA, 10, (person("bob"), person("ann"))))
 
     def enter(self, seat: Seat, roster: Roster) -> list[str]:
         """Let a session in; return the sessions that it was told are there."""
-        return [m.session for m in self.room.admit(seat, person(seat.id), roster)]
+        self.room.admit(seat, person(seat.id), roster)
+        users = self.room.listed(self.room.members[seat.id], LISTED)
+        assert users.total == len(users.members)
+        return [m.session for m in users.members]
 
     def say(self, session: str, *, age: float = 0.0, **fields: Any) -> Message:
         """Bring a message."""
@@ -154,7 +159,7 @@ def test_no_backlog_may_be_shown(count: int) -> None:
 
 def test_the_backlog_does_not_outlive_the_retention() -> None:
     """What the log has forgotten by age is not shown from memory."""
-    tea = Tearoom(keep_seconds=60)
+    tea = Tearoom(log_seconds=60)
     tea.say("bob")
     tea.runtime.time += 50
     young = tea.say("bob")
@@ -482,17 +487,24 @@ class Presence(RuleBasedStateMachine):
     asked = Bundle("asked")  # joins that the store has carried out and not answered yet
     reading = Bundle("reading")  # rosters that were read and have not arrived yet
 
-    @initialize()
-    def open(self) -> None:
-        """The room is new here; others may be in it already."""
+    @initialize(seconds=st.sampled_from([0.0, 0.7, 1.5]))
+    def open(self, seconds: float) -> None:
+        """The room is new here; others may be in it already. Two here are many, perhaps."""
         self.runtime = SteppedRuntime()
-        self.room = Room(TEA, runtime=self.runtime, backlog=3)
+        self.room = Room(
+            TEA,
+            runtime=self.runtime,
+            backlog=3,
+            window=lambda audience: seconds if audience > 1 else 0.0,
+        )
         self.version = 7
         self.truth: dict[str, Member] = {}
         self.news: deque[Change] = deque()
         self.told: list[Change] = []
         self.mail: deque[Message] = deque()
         self.ever_left: set[str] = set()
+        self.away: dict[str, Member] = {}
+        self.returned: set[str] = set()
         self.seats: dict[str, Seat] = {}
         self.lists: dict[str, dict[str, str]] = {}
         self.gone: dict[str, dict[str, str]] = {}
@@ -507,12 +519,13 @@ class Presence(RuleBasedStateMachine):
             self.deliver()
         while self.news:
             self.hear()
-        self.runtime.time += MARGIN
+        self.runtime.pass_time(MARGIN)
         self.room.tick()
         self.room.heard(self.version)
         if self.room.needs_roster:
             self.room.adopt(self.roster())
         assert not (self.seats and self.room.needs_roster)
+        self.runtime.pass_time(MOST_SECONDS)
         self.fold()
         for session in self.seats:
             assert self.lists[session] == self.names()
@@ -554,7 +567,20 @@ class Presence(RuleBasedStateMachine):
     def go(self, data: st.DataObject, count: int) -> None:
         """People leave on other instances."""
         gone = data.draw(st.sets(st.sampled_from(self.others()), max_size=count, min_size=1))
-        self.announce(left=tuple(self.truth.pop(session) for session in sorted(gone)))
+        left = tuple(self.truth.pop(session) for session in sorted(gone))
+        self.away |= {member.session: member for member in left}
+        self.announce(left=left, reason=data.draw(st.sampled_from(["", "connection lost"])))
+
+    @precondition(lambda self: self.away)
+    @rule(data=st.data(), renamed=st.booleans())
+    def come_back(self, data: st.DataObject, renamed: bool) -> None:
+        """Somebody who left joins again, perhaps under another nick."""
+        member = self.away.pop(data.draw(st.sampled_from(sorted(self.away))))
+        if renamed:
+            member = person(member.session, f"{member.session}.back")
+        self.returned.add(member.session)
+        self.truth[member.session] = member
+        self.announce(joined=(member,))
 
     @precondition(lambda self: self.truth)
     @rule(data=st.data())
@@ -645,7 +671,7 @@ class Presence(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.1, 1.0]))
     def wait(self, seconds: float) -> None:
         """Time goes by."""
-        self.runtime.time += seconds
+        self.runtime.pass_time(seconds)
         self.room.tick()
         self.heed()
 
@@ -668,9 +694,10 @@ class Presence(RuleBasedStateMachine):
     def enter(self, answer: tuple[Seat, Roster]) -> None:
         """The answer comes, and the session is in."""
         seat, roster = answer
-        members = self.room.admit(seat, person(seat.id), roster)
-        self.lists[seat.id] = {m.session: m.nick.display for m in members}
-        assert len(self.lists[seat.id]) == len(members)
+        self.room.admit(seat, person(seat.id), roster)
+        users = self.room.listed(self.room.members[seat.id], LISTED)
+        self.lists[seat.id] = {m.session: m.nick.display for m in users.members}
+        assert len(self.lists[seat.id]) == len(users.members) == users.total
         assert seat.id in self.lists[seat.id]
         self.seats[seat.id] = seat
         self.gone[seat.id] = {}
@@ -695,7 +722,9 @@ class Presence(RuleBasedStateMachine):
                 match event:
                     case Joined(members=members):
                         for m in members:
-                            assert m.session not in known | gone.keys()
+                            assert m.session not in known
+                            assert m.session not in gone or m.session in self.returned
+                            assert m.session != session
                             known[m.session] = m.nick.display
                     case Left(members=members):
                         for m in members:

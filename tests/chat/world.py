@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -39,6 +39,7 @@ from disroom.chat.interfaces import (
     Whereabouts,
 )
 from disroom.chat.limits import Limits
+from disroom.chat.moves import window
 from disroom.chat.names import Nick, RoomName
 from disroom.chat.replies import Restored
 from disroom.chat.resumption import Seen
@@ -397,7 +398,9 @@ class User:
 class Instance:
     """One instance: a hub on adapters that the world's other instances share."""
 
-    def __init__(self, world: World, name: str, limits: Limits) -> None:
+    def __init__(
+        self, world: World, name: str, limits: Limits, window: Callable[[int], float]
+    ) -> None:
         self.gate = Gate()
         self.log = GatedLog(world.stream, self.gate)
         self.presence = GatedPresence(world.store, self.gate, name, world.runtime.fresh_id)
@@ -407,6 +410,7 @@ class Instance:
             courier=MemoryCourier(world.post, self.presence.incarnation),
             runtime=world.runtime,
             limits=limits,
+            window=window,
         )
         self.news = LateNews(self.hub)
         self.presence.watch(self.news)
@@ -429,13 +433,20 @@ class Instance:
 class World:
     """Instances on one stream, one presence store and one clock."""
 
-    def __init__(self, *, limits: Limits | None = None, instances: int = 2) -> None:
+    def __init__(
+        self,
+        *,
+        limits: Limits | None = None,
+        instances: int = 2,
+        window: Callable[[int], float] = window,
+    ) -> None:
         self.runtime = SteppedRuntime()
         self.stream = MemoryStream(self.runtime.now)
         self.store = MemoryPresenceStore(now=self.runtime.now)
         self.post = MemoryPost()
         self.instances = [
-            Instance(self, f"srv-{number}", limits or Limits()) for number in range(instances)
+            Instance(self, f"srv-{number}", limits or Limits(), window)
+            for number in range(instances)
         ]
 
     @property
@@ -461,7 +472,7 @@ class World:
         """Let time go by, with the hubs' ticks."""
         until = self.runtime.time + seconds
         while self.runtime.time < until:
-            self.runtime.time = min(until, self.runtime.time + step)
+            self.runtime.pass_time(min(step, until - self.runtime.time))
             self.store.tick()
             for instance in self.instances:
                 instance.hub.tick()
