@@ -23,9 +23,12 @@ from twisted.logger import Logger
 
 from disroom.transports.connections import Connections
 
-BACKLOG = 1024
-"""Connections that wait to be accepted, as when all of a dead instance's users come at once; beyond
-Twisted's 50 each would wait a second for its next attempt."""
+BACKLOG = 4096
+"""Connections that wait to be accepted, as when all of a dead instance's users come at once.
+
+Beyond it Linux lets a client believe that it is connected, and it waits for its greeting until an
+attempt of the kernel's finds a place, or for ever: some of 10,000 at once with a backlog of 1024.
+More than net.core.somaxconn, by default 4096, is cut down to that."""
 
 _HAS_BACKLOG = re.compile(r"(haproxy:)?(tcp6?|ssl|unix):")
 

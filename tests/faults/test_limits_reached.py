@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -10,6 +11,7 @@ import pytest
 
 from tests.cluster.chat import Chat, history, user
 from tests.eventually import eventually_blocking
+from tests.faults.crowd import Crowd
 from tests.faults.report import Fault
 from tests.processes.client import LineClient
 from tests.processes.disroom import DisroomProcess
@@ -103,21 +105,38 @@ def admitted(clients: Clients, server: DisroomProcess) -> LineClient | None:
 
 @pytest.mark.faults
 def test_ten_thousand_connections_at_once(chat: Chat, clients: Clients, fault: Fault) -> None:
-    """They are greeted, or told that the server is full; those inside are served meanwhile."""
-    chat.settings["DISROOM_LIMITS_CONNECTIONS"] = "5000"
-    server = chat.instance()
+    """They are all let in, and talk; beyond the descriptors there are, the next are told so."""
+    chat.settings["DISROOM_LIMITS_UNNAMED"] = "10m"  # they wait for each other before they talk
+    with open_files(10_300):
+        server = chat.instance()
     ann, ben = (user(clients, server, nick, "tea") for nick in ("ann", "ben"))
-    with Clients() as group:
-        crowd = []
-        slowest = 0.0
-        for number in range(10_000):
-            crowd.append(LineClient(group, server.address))
-            if number % 1000 == 999:
-                ann.send_line(f"send <{number}>")
-                ben.expect(f"ann: <{number}>$")
-                sent, read = ann.received[-1].at, ben.received[-1].at
-                slowest = max(slowest, abs(read - sent))
-        welcome = sum(one.expect("^Welcome|server-full", 30).startswith("Welcome") for one in crowd)
-        fault.proved(f"{len(crowd)} connections at a limit of 5000")
-    fault.reported("10,000 connections at once", f"{welcome} greeted, {10_000 - welcome} refused")
-    assert welcome == 4998
+    memory, address = server.rss(), ("127.0.0.1", server.port)
+    with Crowd(address, 4, 2500, "in") as crowd:
+        came = crowd.arrived()
+        assert (came["greeted"], came["refused"]) == (10_000, 0)
+        each = (server.rss() - memory) / 10_000
+        delay = heard_after(ann, ben, "<1>")
+        talked = crowd.talk()
+        talking = (server.rss() - memory) / 10_000
+        with Crowd(address, 2, 250, "late") as late:
+            turned_away = late.arrived()
+            full = heard_after(ann, ben, "<2>")
+    fault.proved(f"10000 connections of 4 processes at once, let in within {came['seconds']:.1f} s")
+    fault.proved(f"then {turned_away['refused']:.0f} of 500 beyond the descriptors")
+    fault.reported(
+        "10,000 connections at once",
+        f"{talked} talked; {each / 1024:.1f} KiB each, {talking / 1024:.1f} KiB having talked",
+        f"those inside heard after {delay * 1000:.0f} ms, and when full after {full * 1000:.0f} ms",
+    )
+    assert talked == 10_000
+    assert turned_away["greeted"] + turned_away["refused"] == 500
+    assert turned_away["refused"] >= 250
+    assert max(delay, full) < 1.0
+
+
+def heard_after(sender: LineClient, reader: LineClient, text: str) -> float:
+    """How many seconds after it was sent a message is read by another."""
+    began = time.monotonic()
+    sender.send_line(f"send {text}")
+    reader.expect(f": {text}$")
+    return time.monotonic() - began
