@@ -21,6 +21,10 @@ RAMP = 64
 
 SET_UP_SECONDS = 60.0
 QUIET_SECONDS = 0.5
+MANY = 50
+MANY_SECONDS = 2.5
+"""Where many are in a room, those who enter are told of together, two seconds later at the most."""
+
 SOURCES = 16
 """Source addresses, 127.0.0.1 and on: the ports of one are too few for many runs."""
 
@@ -146,9 +150,10 @@ class Load:
 
     def settle(self) -> None:
         """Read until nothing comes any more: all that was said of the entering is dropped."""
+        wanted = MANY_SECONDS if self.shape.members >= MANY else QUIET_SECONDS
         quiet = time.perf_counter()
         deadline = quiet + SET_UP_SECONDS
-        while (now := time.perf_counter()) - quiet < QUIET_SECONDS:
+        while (now := time.perf_counter()) - quiet < wanted:
             if list(self._discard(0.02)):
                 quiet = now
             if now > deadline:

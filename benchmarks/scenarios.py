@@ -47,6 +47,7 @@ class Plan:
         self.idle_seconds = 1.0 if quick else 4.0
         self.times = 30 if quick else 200
         self.connections = 500 if quick else 2000
+        self.crowd = 200 if quick else 1000
         self.cold_messages = 0 if quick else 1_000_000
 
     @property
@@ -61,6 +62,7 @@ class Plan:
             *(Scenario(f"fan-out {shape}", partial(fan_out, self, shape)) for shape in FANOUT),
             Scenario("verbs, alone", lambda stage: verbs.idle(stage, self.times)),
             Scenario("connecting", partial(connecting, self)),
+            Scenario("crowding", partial(crowding, self)),
             *(self._growing("members", shape) for shape in self._members()),
             *(self._growing("rooms", Shape(rooms, 10, 1, 4)) for rooms in ROOMS[:-1]),
         ]
@@ -163,6 +165,20 @@ def connecting(plan: Plan, stage: Stage) -> Figures:
         "connecting rss_bytes": (after - before) / plan.connections,
         "connecting idle_percent": 100 * idle / plan.idle_seconds,
         "connecting start_s": stage.start_seconds[-1],
+    }
+
+
+def crowding(plan: Plan, stage: Stage) -> Figures:
+    """Many who enter one room at the same time, as after a fault, until all know of all."""
+    pids = stage.pids(1)
+    with Load(DISROOM, stage.addresses(1), Shape(1, plan.crowd)) as load:
+        cpu = cpu_seconds(pids)
+        seconds = load.set_up()
+        load.settle()
+        cpu = cpu_seconds(pids) - cpu
+    return {
+        f"crowding {plan.crowd} per_s": plan.crowd / seconds,
+        f"crowding {plan.crowd} cpu_us": 1e6 * cpu / plan.crowd,
     }
 
 
