@@ -98,6 +98,7 @@ class Peer:
                 welcomed(
                     id_,
                     reply,
+                    session=client.session.id,
                     log=reception.hub.log.identity,
                     instance=reception.instance,
                     nick=client.session.nick,

@@ -159,6 +159,7 @@ def _entered(id_: int, reply: replies.Entered) -> messages.Entered:
         nick=reply.nick.display,
         members=_members(reply.users.members),
         total=reply.users.total,
+        seq=reply.position,
         topic=_topic(reply.topic),
         messages=read,
         older=older,
@@ -173,6 +174,7 @@ def _in_room(reply: replies.Entered) -> messages.InRoom:
         users.total,
         _topic(reply.topic),
         *_backlog(reply),
+        reply.position if reply.backlog else None,
     )
 
 
@@ -180,6 +182,7 @@ def welcomed(
     id_: int,
     reply: replies.Resumable | replies.Restored,
     *,
+    session: str,
     log: str,
     instance: str,
     nick: Nick | None,
@@ -189,6 +192,7 @@ def welcomed(
     return messages.Welcomed(
         id_,
         version=messages.VERSION,
+        session=session,
         token=reply.token,
         grace=reply.grace,
         log=log,

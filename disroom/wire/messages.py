@@ -163,8 +163,8 @@ class Ok(msgspec.Struct, tag="ok", tag_field="type", frozen=True, omit_defaults=
 class InRoom(msgspec.Struct, frozen=True, omit_defaults=True):
     """A room in which a resumed session is.
 
-    With its last messages where the client did not say what it has seen of the room: then only
-    what is new follows.
+    With its last messages, and the ``seq`` up to which they are everything, where the client did
+    not say what it has seen of the room: then only what is new follows.
     """
 
     room: str
@@ -173,12 +173,14 @@ class InRoom(msgspec.Struct, frozen=True, omit_defaults=True):
     topic: Topic | None = None
     messages: tuple[StoredMessage, ...] | None = None
     older: bool | None = None
+    seq: int | None = None
 
 
 class Welcomed(Ok, kw_only=True, frozen=True):
-    """Of ``hello``."""
+    """Of ``hello``; ``session`` is by what others know the client's messages."""
 
     version: int
+    session: str
     token: str
     grace: float
     log: str
@@ -194,12 +196,16 @@ class Named(Ok, frozen=True):
 
 
 class Entered(Ok, kw_only=True, frozen=True):
-    """Of ``join``; without the messages where the user was in the room already."""
+    """Of ``join``; without the messages where the user was in the room already.
+
+    Up to ``seq`` the client has been given everything of the room.
+    """
 
     room: str
     nick: str
     members: tuple[Member, ...]
     total: int
+    seq: int
     topic: Topic | None = None
     messages: tuple[StoredMessage, ...] | None = None
     older: bool | None = None

@@ -102,31 +102,35 @@ BACKLOG = replies.History(TEA, 10, Page((message(),), older=True))
 ANSWERS: list[tuple[replies.Reply | events.PrivateSent, dict[str, Any]]] = [
     (replies.Named(ALICE), {"nick": "Alice"}),
     (
-        replies.Entered(TEA, ALICE, USERS, TOPIC, BACKLOG),
+        replies.Entered(TEA, ALICE, USERS, TOPIC, BACKLOG, 41),
         {
             "room": "Tea",
             "nick": "Alice",
             "members": MEMBER_FIELDS,
             "total": 9,
+            "seq": 41,
             "topic": TOPIC_FIELDS,
             "messages": [message_fields()],
             "older": True,
         },
     ),
     (
-        replies.Entered(TEA, ALICE, USERS, None, replies.History(TEA, 10, Page((), older=False))),
+        replies.Entered(
+            TEA, ALICE, USERS, None, replies.History(TEA, 10, Page((), older=False)), 0
+        ),
         {
             "room": "Tea",
             "nick": "Alice",
             "members": MEMBER_FIELDS,
             "total": 9,
+            "seq": 0,
             "messages": [],
             "older": False,
         },
     ),
     (
-        replies.Entered(TEA, ALICE, USERS, None, None),
-        {"room": "Tea", "nick": "Alice", "members": MEMBER_FIELDS, "total": 9},
+        replies.Entered(TEA, ALICE, USERS, None, None, 41),
+        {"room": "Tea", "nick": "Alice", "members": MEMBER_FIELDS, "total": 9, "seq": 41},
     ),
     (replies.Departed(TEA, None), {"room": "Tea"}),
     (USERS, {"room": "Tea", "members": MEMBER_FIELDS, "total": 9, "stale": False}),
@@ -183,11 +187,14 @@ def test_an_answer_has_its_fields_and_the_id(
 @pytest.mark.parametrize("encode", [to_json, to_messagepack])
 def test_a_hello_is_answered_with_what_resuming_takes(encode: Encode) -> None:
     """A client learns the token and the log, and of a resumed session where it is."""
-    begun = welcomed(1, replies.Resumable("s.t", 30.0), log="l", instance="lab-1", nick=None)
+    begun = welcomed(
+        1, replies.Resumable("s.t", 30.0), session="s", log="l", instance="lab-1", nick=None
+    )
     fields = {
         "type": "ok",
         "id": 1,
         "version": 1,
+        "session": "s",
         "token": "s.t",
         "grace": 30.0,
         "log": "l",
@@ -195,18 +202,18 @@ def test_a_hello_is_answered_with_what_resuming_takes(encode: Encode) -> None:
     }
     assert read(encode, encode(begun)) == {**fields, "rooms": []}
     rooms = (
-        replies.Entered(TEA, ALICE, USERS, TOPIC, None),
-        replies.Entered(TEA, ALICE, USERS, None, BACKLOG),
+        replies.Entered(TEA, ALICE, USERS, TOPIC, None, 41),
+        replies.Entered(TEA, ALICE, USERS, None, BACKLOG, 41),
     )
     restored = replies.Restored(ALICE, rooms, TEA, "s.t", 30.0)
-    resumed = welcomed(1, restored, log="l", instance="lab-1", nick=ALICE)
+    resumed = welcomed(1, restored, session="s", log="l", instance="lab-1", nick=ALICE)
     room = {"room": "Tea", "members": MEMBER_FIELDS, "total": 9}
     assert read(encode, encode(resumed)) == {
         **fields,
         "nick": "Alice",
         "rooms": [
             {**room, "topic": TOPIC_FIELDS},
-            {**room, "messages": [message_fields()], "older": True},
+            {**room, "messages": [message_fields()], "older": True, "seq": 41},
         ],
     }
 
