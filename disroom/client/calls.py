@@ -1,0 +1,144 @@
+"""What can be asked of a server, as it is asked and as it is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
+
+from disroom.wire import messages
+
+Answer = TypeVar("Answer", bound=messages.Ok)
+
+
+class ChatFailed(Exception):
+    """What was asked could not be done.
+
+    Attributes:
+        code: Stable, as docs/protocol.md lists them; ``disconnected``, ``closed`` and ``too-much``
+            are the client's own.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+Outcome = messages.Ok | ChatFailed
+
+
+@dataclass(slots=True)
+class Call:
+    """One request and what becomes of it.
+
+    Attributes:
+        op: As in docs/protocol.md.
+        fields: Its other fields, without ``id``.
+        answer: What an ``ok`` carries.
+        done: Told the outcome, once; does not raise.
+        again: Whether it does no harm to ask it again on another connection.
+    """
+
+    op: str
+    fields: Mapping[str, Any]
+    answer: type[messages.Ok]
+    done: Callable[[Outcome], None]
+    again: bool = True
+
+    @property
+    def posts(self) -> bool:
+        """Whether it puts a message into a room."""
+        return self.answer is messages.Posted
+
+    def body(self, id_: int) -> dict[str, Any]:
+        """The request, as it is written into a frame."""
+        return {"op": self.op, "id": id_, **self.fields}
+
+
+@dataclass(slots=True)
+class Verbs:
+    """Everything that can be asked; each method returns what the client's framework awaits.
+
+    Awaited, each gives the answer or raises `ChatFailed`. While there is no connection it waits for
+    one. Messages are sent in the order of asking and each is stored once, whatever happens to the
+    connection meanwhile.
+
+    Args:
+        ask: Takes the request without its ``done``.
+        fresh_key: Makes ids for messages, each once.
+    """
+
+    _ask: Callable[[str, Mapping[str, Any], type[messages.Ok], bool], Awaitable[Any]]
+    _fresh_key: Callable[[], str] = field(repr=False)
+
+    def join(self, room: str) -> Awaitable[messages.Entered]:
+        """Enter a room."""
+        return self._call("join", messages.Entered, room=room)
+
+    def leave(self, room: str) -> Awaitable[messages.Departed]:
+        """Leave a room, once what was sent is stored."""
+        return self._call("leave", messages.Departed, room=room)
+
+    def send(self, room: str, text: str) -> Awaitable[messages.Posted]:
+        """Say something; the answer comes when it is stored."""
+        return self._call("send", messages.Posted, room=room, text=text, key=self._fresh_key())
+
+    def act(self, room: str, text: str) -> Awaitable[messages.Posted]:
+        """Describe an action; otherwise as `send`."""
+        return self._call("me", messages.Posted, room=room, text=text, key=self._fresh_key())
+
+    def set_topic(self, room: str, text: str) -> Awaitable[messages.Posted]:
+        """Set a room's topic; otherwise as `send`."""
+        return self._call("topic", messages.Posted, room=room, text=text, key=self._fresh_key())
+
+    def topic(self, room: str) -> Awaitable[messages.TopicIs]:
+        """Read a room's topic."""
+        return self._call("topic", messages.TopicIs, room=room)
+
+    def whisper(self, nick: str, text: str) -> Awaitable[messages.Whispered]:
+        """Send a private message; fails with ``disconnected`` where nobody knows if it arrived."""
+        return self._call("msg", messages.Whispered, again=False, nick=nick, text=text)
+
+    def rename(self, nick: str) -> Awaitable[messages.Named]:
+        """Go by another nick."""
+        return self._call("nick", messages.Named, nick=nick)
+
+    def users(self, room: str) -> Awaitable[messages.UserList]:
+        """Read who is in a room."""
+        return self._call("users", messages.UserList, room=room)
+
+    def list_rooms(self) -> Awaitable[messages.RoomList]:
+        """Read which rooms have people."""
+        return self._call("rooms", messages.RoomList)
+
+    def history(
+        self, room: str, count: int | None = None, before: int | None = None
+    ) -> Awaitable[messages.History]:
+        """Read a room's last messages, or those before a seq."""
+        return self._call("history", messages.History, room=room, count=count, before=before)
+
+    def away(self, text: str | None = None) -> Awaitable[messages.AwaySet]:
+        """Leave an away text, or be back."""
+        return self._call("away", messages.AwaySet, text=text)
+
+    def ignore(self, nick: str) -> Awaitable[messages.Named]:
+        """Hide what somebody says."""
+        return self._call("ignore", messages.Named, nick=nick)
+
+    def unignore(self, nick: str) -> Awaitable[messages.Named]:
+        """Show again what somebody says."""
+        return self._call("unignore", messages.Named, nick=nick)
+
+    def whois(self, nick: str) -> Awaitable[messages.Whois]:
+        """Read who is behind a nick."""
+        return self._call("whois", messages.Whois, nick=nick)
+
+    def motd(self) -> Awaitable[messages.Motd]:
+        """Read the message of the day."""
+        return self._call("motd", messages.Motd)
+
+    def _call(
+        self, op: str, answer: type[Answer], *, again: bool = True, **fields: Any
+    ) -> Awaitable[Answer]:
+        given = {name: value for name, value in fields.items() if value is not None}
+        return cast(Awaitable[Answer], self._ask(op, given, answer, again))

@@ -1,0 +1,1 @@
+"""``disroom-chat``: a chat client for the terminal that rides through the death of a server."""

@@ -1,0 +1,1 @@
+"""Clients that survive the network."""

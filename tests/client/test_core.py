@@ -1,0 +1,417 @@
+"""A client that nobody notices to have been away."""
+
+import pytest
+
+from disroom.client.calls import ChatFailed
+from disroom.client.core import (
+    DEAD_SECONDS,
+    HELLO_SECONDS,
+    MOST_WAITING,
+    NICK_ATTEMPTS,
+    PING_SECONDS,
+    Core,
+)
+from disroom.wire import messages
+from tests.client.server import Asking, Server, entered, in_room, message
+
+
+def talking(*rooms: str) -> Server:
+    """A client that has come in and is in these rooms, where nothing was said yet but seq 5."""
+    server = Server(Core("ann", rooms))
+    server.connect()
+    server.welcome(server.next())
+    for room in rooms:
+        server.ok(server.next(), **entered(room=room, seq=5))
+    server.story()
+    return server
+
+
+def send(server: Server, text: str = "hi", key: str = "k1") -> Asking:
+    """Say something."""
+    return Asking(server.core, "send", messages.Posted, room="tea", text=text, key=key)
+
+
+def codes(asking: Asking) -> list[str]:
+    """How it failed."""
+    return [outcome.code for outcome in asking.outcomes if isinstance(outcome, ChatFailed)]
+
+
+def test_the_first_thing_that_is_said_is_the_name() -> None:
+    """One request is enough to come in; the greeting in text is passed over."""
+    server = Server(Core("ann"))
+    server.connect(b"Welcome\r\nNews of the day\r\n")
+    hello = server.next()
+    assert (hello["op"], hello["nick"]) == ("hello", "ann")
+    assert not server.core.connected
+    server.welcome(hello)
+    assert server.core.connected
+    assert server.story() == ["connected"]
+
+
+def test_the_greeting_may_come_in_any_pieces() -> None:
+    """Text and frames are told apart wherever packets end."""
+    server = Server(Core("ann"))
+    server.connect(b"")
+    hello = server.next()
+    for byte in b"Welcome\r\n":
+        server.core.received(bytes([byte]))
+    server.welcome(hello)
+    assert server.core.connected
+
+
+def test_the_rooms_to_be_in_are_joined() -> None:
+    """A program names its rooms once; what was said before it came is no event."""
+    server = Server(Core("ann", ["tea"]))
+    server.connect()
+    server.welcome(server.next())
+    join = server.next()
+    assert (join["op"], join["room"]) == ("join", "tea")
+    server.ok(join, **entered(message(3), seq=4))
+    server.said(5)
+    assert server.core.connected
+    assert server.story() == ["connected", "#tea 5 hi"]
+
+
+def test_a_room_that_cannot_be_joined_is_told_of() -> None:
+    """A program does not wait for what will not come."""
+    server = Server(Core("ann", ["tea", "pot"]))
+    server.connect()
+    server.welcome(server.next())
+    server.refuse(server.next(), "too-many-rooms")
+    server.ok(server.next(), **entered(room="pot"))
+    assert server.story() == ["connected", "notrejoined"]
+    assert [room.name for room in server.core.rooms.values()] == ["pot"]
+
+
+def test_an_answer_goes_to_who_asked() -> None:
+    """Several can be asked at once, and answered in any order."""
+    server = talking("tea")
+    users = Asking(server.core, "users", messages.UserList, room="tea")
+    topic = Asking(server.core, "topic", messages.TopicIs, room="tea")
+    first, second = server.next(), server.next()
+    server.refuse(second, "not-in-room")
+    server.ok(first, room="tea", members=[], total=0, stale=False)
+    assert codes(topic) == ["not-in-room"]
+    assert users.outcomes == [messages.UserList(first["id"], "tea", (), 0, False)]
+
+
+def test_who_comes_back_says_what_it_has() -> None:
+    """The server can send exactly what was missed."""
+    server = talking("tea")
+    server.said(7)
+    server.lose()
+    assert server.story() == ["#tea 7 hi", "disconnected"]
+    server.connect()
+    hello = server.next()
+    assert hello["token"] == "s1.one"
+    assert (hello["log"], hello["seqs"]) == ("L1", {"tea": 7})
+    server.welcome(hello, in_room(), token="s1.two")
+    for seq in (6, 7, 8, 9):
+        server.said(seq)
+    assert server.story() == ["connected", "#tea 8 hi", "#tea 9 hi"]
+    server.lose()
+    server.connect()
+    assert server.next()["token"] == "s1.two"
+
+
+def test_a_token_is_used_until_another_was_told() -> None:
+    """An answer that was lost strands nobody."""
+    server = talking("tea")
+    server.lose()
+    server.connect()
+    server.next()
+    server.lose()
+    server.connect()
+    assert server.next()["token"] == "s1.one"
+
+
+def test_what_was_not_answered_is_asked_again_in_its_order() -> None:
+    """Nothing that was said is lost, and each comes under the key that it had."""
+    server = talking("tea")
+    first = send(server, "1", "k1")
+    assert server.next()["key"] == "k1"
+    second = send(server, "2", "k2")
+    server.lose()
+    third = send(server, "3", "k3")
+    server.connect()
+    server.welcome(server.next(), in_room())
+    requests = [server.next() for _ in range(3)]
+    assert [(r["text"], r["key"]) for r in requests] == [("1", "k1"), ("2", "k2"), ("3", "k3")]
+    for request, asking in zip(requests, (first, second, third), strict=True):
+        assert not asking.outcomes
+        server.ok(request, room="tea", seq=request["id"])
+        assert asking.outcomes == [messages.Posted(request["id"], "tea", request["id"])]
+    assert server.silent
+
+
+def test_a_private_message_is_not_sent_twice() -> None:
+    """Nobody knows whether it arrived, so its sender is told that."""
+    server = talking("tea")
+    asked = Asking(server.core, "msg", messages.Whispered, False, nick="bob", text="psst")
+    server.next()
+    server.lose()
+    assert codes(asked) == ["disconnected"]
+    later = Asking(server.core, "msg", messages.Whispered, False, nick="bob", text="psst")
+    server.connect()
+    server.welcome(server.next(), in_room())
+    assert server.next()["op"] == "msg"
+    assert not later.outcomes
+
+
+def begun_anew(server: Server, **fields: str) -> None:
+    """Come back too late for the session."""
+    server.connect()
+    server.refuse(server.next(), "no-session")
+    hello = server.next()
+    assert (hello["nick"], "token" in hello) == ("ann", False)
+    server.welcome(hello, session="s9", token="s9.one", **fields)
+
+
+def test_who_comes_back_too_late_joins_again_and_reads_back_what_it_missed() -> None:
+    """The room's history closes the gap that the session could not."""
+    server = talking("tea")
+    server.lose()
+    begun_anew(server)
+    server.story()
+    join = server.next()
+    server.ok(join, **entered(message(8), message(9), older=True, seq=9))
+    server.said(10)
+    history = server.next()
+    assert (history["op"], history["room"]) == ("history", "tea")
+    read = [{"type": "said", **message(seq)} for seq in (4, 5, 7, 8, 9)]
+    assert not server.core.connected
+    server.ok(history, room="tea", messages=read, older=True)
+    assert server.core.connected
+    assert server.story() == ["#tea 7 hi", "#tea 8 hi", "#tea 9 hi", "#tea 10 hi"]
+
+
+def test_what_is_too_old_to_be_read_back_is_a_gap() -> None:
+    """A member is told what it does not get."""
+    server = talking("tea")
+    server.lose()
+    begun_anew(server)
+    server.story()
+    server.ok(server.next(), **entered(message(2000), older=True, seq=2000))
+    read = [{"type": "said", **message(seq)} for seq in (1001, 2000)]
+    server.ok(server.next(), room="tea", messages=read, older=True)
+    assert server.story() == ["#tea gap 6..1000", "#tea 1001 hi", "#tea 2000 hi"]
+
+
+def test_a_backlog_that_reaches_back_is_enough() -> None:
+    """No history is asked for where the answer to the join has it all."""
+    server = talking("tea")
+    server.lose()
+    begun_anew(server)
+    server.ok(server.next(), **entered(message(4), message(8), older=True, seq=8))
+    assert server.story()[-1] == "#tea 8 hi"
+    assert server.core.connected
+
+
+def test_another_log_is_a_gap_and_counts_from_the_beginning() -> None:
+    """Seqs of a log that is gone are compared with nothing."""
+    server = talking("tea")
+    server.lose()
+    begun_anew(server, log="L2")
+    server.ok(server.next(), **entered(message(1), message(2), seq=2))
+    assert server.story()[-3:] == ["#tea gap None..None", "#tea 1 hi", "#tea 2 hi"]
+
+
+def test_what_the_lost_session_had_stored_is_not_sent_again() -> None:
+    """A key means nothing to another session, so the message itself is looked for."""
+    server = talking("tea")
+    stored, lost = send(server, "1", "k1"), send(server, "2", "k2")
+    server.lose()
+    begun_anew(server)
+    own = message(8, "1", id_="s1-k1")
+    server.ok(server.next(), **entered(message(5), own, older=True, seq=8))
+    assert [o.seq for o in stored.outcomes if isinstance(o, messages.Posted)] == [8]
+    assert server.next()["key"] == "k2"
+    assert server.silent
+    assert not lost.outcomes
+
+
+def test_a_return_that_is_interrupted_is_made_again() -> None:
+    """The rooms that the new session is not in yet are joined on the next connection."""
+    server = talking("tea", "pot")
+    server.lose()
+    begun_anew(server)
+    server.ok(server.next(), **entered(seq=5))
+    server.lose()
+    server.connect()
+    hello = server.next()
+    assert hello["token"] == "s9.one"
+    server.welcome(hello, in_room("tea"), session="s9", token="s9.two")
+    join = server.next()
+    assert (join["op"], join["room"]) == ("join", "pot")
+    server.ok(join, **entered(message(6, room="pot"), room="pot", seq=6))
+    assert server.core.connected
+    assert server.story()[-1] == "#pot 6 hi"
+
+
+def test_the_nick_is_asked_for_again_while_the_lost_session_may_hold_it() -> None:
+    """Who comes back on its heels gets its own name, within bounds."""
+    server = talking("tea")
+    server.lose()
+    server.connect()
+    server.refuse(server.next(), "no-session")
+    server.refuse(server.next(), "nick-taken")
+    for _ in range(NICK_ATTEMPTS - 1):
+        assert server.core.hangs_up
+        assert server.core.closed is None
+        server.lose()
+        server.connect()
+        server.refuse(server.next(), "nick-taken")
+    server.lose()
+    server.connect()
+    server.refuse(server.next(), "nick-taken")
+    assert server.core.closed is not None
+    assert server.core.closed.code == "nick-taken"
+
+
+def test_a_nick_that_somebody_has_is_the_end_at_the_beginning() -> None:
+    """Nobody waits for a name that another goes by."""
+    server = Server(Core("ann"))
+    waiting = send(server)
+    server.connect()
+    server.refuse(server.next(), "nick-taken")
+    assert codes(waiting) == ["nick-taken"]
+    assert server.core.closed is not None
+    assert codes(send(server)) == ["nick-taken"]
+
+
+@pytest.mark.parametrize("code", ["store-unavailable", "presence-unavailable"])
+def test_a_server_that_cannot_just_now_is_asked_again(code: str) -> None:
+    """An outage behind the server ends no chat."""
+    server = talking("tea")
+    server.lose()
+    server.connect()
+    server.refuse(server.next(), code)
+    assert server.core.hangs_up
+    server.lose()
+    server.connect()
+    assert server.next()["token"] == "s1.one"
+
+
+@pytest.mark.parametrize(
+    ("type_", "code", "goes_on"),
+    [
+        ("reconnect", "going-down", True),
+        ("goodbye", "nick-lost", True),
+        ("goodbye", "resumed-elsewhere", False),
+        ("goodbye", None, False),
+        ("error", "bad-frame", False),
+    ],
+)
+def test_a_farewell_says_whether_to_come_back(type_: str, code: str | None, goes_on: bool) -> None:
+    """A client comes back where that helps, and never fights with another of its own."""
+    server = talking("tea")
+    server.tell(type_, **({"code": code, "message": "so"} if code else {}))
+    assert server.core.hangs_up is goes_on
+    assert (server.core.closed is None) is goes_on
+
+
+def test_a_server_that_turns_the_client_away_is_quoted() -> None:
+    """What it said in text before it closed is why there is no connection."""
+    server = talking("tea")
+    server.lose()
+    server.story()
+    server.connect(b"Error: server is full; try again later (server-full)\r\n")
+    server.lose("closed")
+    assert server.core.closed is None
+    assert server.core.last_failure.startswith("Error: server is full")
+
+
+def test_silence_is_asked_about_and_then_given_up() -> None:
+    """A server that vanished is noticed; one that is slow is not left."""
+    server = talking("tea")
+    assert server.core.tick(0.0)
+    assert server.core.tick(PING_SECONDS - 1)
+    assert server.silent
+    assert server.core.tick(PING_SECONDS)
+    ping = server.next()
+    assert ping["op"] == "ping"
+    server.ok(ping)
+    assert server.core.tick(PING_SECONDS + 1)
+    assert server.core.tick(PING_SECONDS + DEAD_SECONDS)
+    assert not server.core.tick(PING_SECONDS + 1 + DEAD_SECONDS)
+
+
+def test_a_server_that_does_not_answer_the_first_request_is_given_up() -> None:
+    """A port on which something else listens is not waited for."""
+    server = Server(Core("ann"))
+    server.connect()
+    assert server.core.tick(0.0)
+    assert server.core.tick(HELLO_SECONDS - 1)
+    assert not server.core.tick(HELLO_SECONDS)
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"\x00\x00\x00\x01\xc1", b"\x7f\xff\xff\xff", b"\x00\x00\x00\x01\x01"]
+)
+def test_what_is_no_protocol_is_hung_up_on(garbage: bytes) -> None:
+    """Nonsense from a server harms nobody: the client tries elsewhere."""
+    server = talking("tea")
+    server.core.received(garbage * (1 << 6))
+    assert server.core.hangs_up
+
+
+def test_what_waits_is_bounded() -> None:
+    """A program that asks for more than can be answered is told so."""
+    core = Core("ann")
+    server = Server(core)
+    for _ in range(MOST_WAITING):
+        send(server)
+    assert codes(send(server)) == ["too-much"]
+    core.close()
+
+
+def test_members_are_kept_true() -> None:
+    """A program can look who is there without asking."""
+    server = talking("tea")
+    (room,) = server.core.rooms.values()
+    cat = {"session": "s3", "nick": "cat"}
+    server.tell("joined", room="tea", at=1, members=[cat])
+    server.tell("renamed", room="tea", at=1, session="s3", old="cat", new="tom")
+    server.tell("away", room="tea", at=1, member={"session": "s3", "nick": "tom", "away": True})
+    assert room.members["s3"] == messages.Member("s3", "tom", True)
+    assert room.total == 3
+    server.tell("left", room="tea", at=1, members=[{"session": "s2", "nick": "bob"}])
+    assert list(room.members) == ["s1", "s3"]
+    server.tell("topic", **message(9, "green"))
+    assert room.topic is not None
+    assert room.topic.text == "green"
+
+
+def test_a_room_that_was_left_is_not_come_back_to() -> None:
+    """Joining and leaving change what is resumed and joined again."""
+    server = talking("tea")
+    Asking(server.core, "join", messages.Entered, room="pot")
+    server.ok(server.next(), **entered(room="Pot", seq=5))
+    Asking(server.core, "leave", messages.Departed, room="tea")
+    server.ok(server.next(), room="tea")
+    server.said(7, room="tea")
+    server.said(8, room="Pot")
+    assert server.story() == ["#Pot 8 hi"]
+    server.lose()
+    server.connect()
+    assert server.next()["seqs"] == {"Pot": 8}
+
+
+def test_a_new_nick_is_the_one_to_come_back_by() -> None:
+    """Who was renamed stays so."""
+    server = talking("tea")
+    Asking(server.core, "nick", messages.Named, nick="anna")
+    server.ok(server.next(), nick="anna")
+    assert server.core.nick == "anna"
+
+
+def test_the_end_is_told_to_all_who_wait() -> None:
+    """Nobody waits for an answer that will not come."""
+    server = talking("tea")
+    asked = send(server)
+    server.next()
+    server.core.close()
+    server.core.close()
+    assert codes(asked) == ["closed"]
+    server.lose()
+    assert not server.story()
