@@ -6,17 +6,27 @@ of an input says how the rest is split: into packets of so many bytes.
 
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
 
 from disroom.chat.errors import ChatError
 from disroom.chat.text import clean
 from disroom.wire import commands
+from disroom.wire.errors import BadFrame
+from disroom.wire.frame import LENGTH_BYTES, FrameDecoder
+from disroom.wire.frame import encode as encode_frame
 from disroom.wire.line import error_line
 from disroom.wire.lineedit import DAMAGE, decode_line
 from disroom.wire.lineinput import LineInput
+from disroom.wire.requests import MOST_ID, OPS, RequestDecoder, from_json, from_messagepack
 from disroom.wire.telnet import MAX_SUBNEGOTIATION, Instruction, Telnet
 
 MOST_REPLIES = 3 * (2 * 256 + 2)
 """Bytes of three for each answer that is given once: DO BINARY, and a WONT and a DONT an option."""
+
+MOST_BODY = 512
+"""The longest frame that is read here, so that an input which passes it can be short."""
 
 _WILL_TIMING_MARK = b"\xff\xfb\x06"
 _HERE = b"[yes]\r\n"
@@ -73,7 +83,38 @@ def line(data: bytes) -> None:
             _command(raw, talk)
 
 
-TARGETS: dict[str, Callable[[bytes], None]] = {"line": line, "telnet": telnet}
+def frame(data: bytes) -> None:
+    """Read any bytes as frames and requests: the same however they are split, nothing kept back."""
+    step, stream = _split_size(data), data[1:]
+    whole, pieces = FrameDecoder(MOST_BODY), FrameDecoder(MOST_BODY)
+    bodies = whole.feed(stream)
+    assert bodies == [body for packet in _packets(stream, step) for body in pieces.feed(packet)]
+    assert (whole.fault is None) is (pieces.fault is None)
+    rest = stream
+    for body in bodies:
+        assert rest.startswith(encode_frame(body))
+        rest = rest[LENGTH_BYTES + len(body) :]
+    size = int.from_bytes(rest[:LENGTH_BYTES], "big")
+    if whole.fault:
+        assert len(rest) >= LENGTH_BYTES
+        assert size > MOST_BODY
+    else:
+        assert len(rest) < LENGTH_BYTES or len(rest) - LENGTH_BYTES < size <= MOST_BODY
+    for body in bodies:
+        _request(body, from_messagepack, msgspec.msgpack.Decoder(dict[str, Any]).decode)
+
+
+def json(data: bytes) -> None:
+    """Read any bytes as one request in JSON."""
+    _request(data, from_json, msgspec.json.Decoder(dict[str, Any]).decode)
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "line": line,
+    "telnet": telnet,
+    "frame": frame,
+    "json": json,
+}
 """By the names of their directories in the corpus."""
 
 
@@ -83,17 +124,41 @@ def _command(raw: bytes, talk: bool) -> None:
     except ChatError as error:
         _shown(error_line(error))
         return
-    for name in ("room", "nick"):
-        value = getattr(command, name, None)
-        if value is not None:
-            _shown(value.display)
-            assert _TOKEN.fullmatch(value.token), value
-            assert type(value).parse(value.display) == value
-            assert type(value).from_token(value.token) == value
+    _names(command)
     text = getattr(command, "text", None)
     if text is not None:
         _shown(text)
         assert text == clean(text).strip() != ""
+
+
+def _names(command: commands.Command | None) -> None:
+    for name in (getattr(command, "room", None), getattr(command, "nick", None)):
+        if name is not None:
+            _shown(name.display)
+            assert _TOKEN.fullmatch(name.token), name
+            assert type(name).parse(name.display) == name
+            assert type(name).from_token(name.token) == name
+
+
+def _request(body: bytes, decoder: RequestDecoder, decode: Callable[[bytes], Any]) -> None:
+    """Decode a request: what is refused says why, and what is understood is really there."""
+    try:
+        request = decoder.decode(body)
+    except BadFrame:
+        return
+    try:
+        fields = decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        fields = {}  # with something in a field that is passed over
+    assert request.id is None or 0 <= request.id <= MOST_ID
+    assert not fields or request.id in (None, fields.get("id"))
+    assert request.key == "" or re.fullmatch("[A-Za-z0-9_-]{1,64}", request.key)
+    if isinstance(request.asked, ChatError):
+        _shown(request.asked.message)
+        assert len(request.asked.message) < 200
+    else:
+        assert not fields or fields["op"] in OPS
+        _names(request.asked)
 
 
 def _shown(text: str) -> None:

@@ -124,7 +124,8 @@ class _Exit(_Fields, tag="exit", frozen=True):
 
 def _hello(fields: _Hello) -> commands.Hello:
     nick = None if fields.nick is None else Nick.parse(fields.nick)
-    seqs = {RoomName.parse(room): seq for room, seq in fields.seqs.items()}
+    # The client has the names from the server; to parse a thousand would take a second.
+    seqs = {RoomName.trusted(room.removeprefix("#")): seq for room, seq in fields.seqs.items()}
     return commands.Hello(nick, fields.token, fields.log, seqs)
 
 
@@ -230,7 +231,12 @@ _MISFIT = re.compile(r"(.+) - at `\$\.(\w+)")
 
 
 def _in_words(why: str) -> str:
-    """What msgspec says of a field, which never quotes its value, the name of the field first."""
+    """What msgspec says of a field, the name of the field first.
+
+    It quotes no value but that of an op that is none; one that is followed by another op, say.
+    """
+    if why.startswith("Invalid value"):
+        return "op: no such op"
     if missing := _MISSING.match(why):
         return f"{missing[1]}: the field is missing"
     if misfit := _MISFIT.match(why):

@@ -417,7 +417,7 @@ def test_a_message_that_was_under_way_is_sent_again_under_its_key(house: FrameHo
     device.ask("send", room="tea", text="23.5", key="r-1")
     device.lose()
     device = house.program()
-    device.ask("hello", token=hello["token"], log=hello["log"], seqs={"tea": 0})
+    device.ask("hello", token=hello["token"], log=hello["log"], seqs={"#TEA": 0})
     device.read()
     assert device.answer("send", room="tea", text="23.5", key="r-1")["seq"] == 1
     assert house.world.texts("tea") == ["23.5"]

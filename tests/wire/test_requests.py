@@ -205,6 +205,14 @@ def test_of_fields_given_twice_the_last_counts() -> None:
     assert from_json.decode(b'{"op":"ping","id":1,"id":2}') == Request(2, commands.Ping())
 
 
+def test_an_op_that_is_none_is_not_quoted_as_it_stands() -> None:
+    """Whatever is sent, and though another op follows it: an answer can be shown."""
+    twice = b"\x83\xa2op\xa4p\x1b\x00\n\xa2op\x05\xa2id\x01"
+    assert refusal(from_messagepack.decode(twice)) == (1, "bad-request", "op: no such op")
+    ops = [from_json.decode(b'{"op":"a\\u001b\\u202e","id":1}')]
+    assert refusal(ops[0])[2] == r"there is no op 'a\x1b\u202e'"
+
+
 @given(st.binary())
 def test_any_bytes_are_a_request_or_none(data: bytes) -> None:
     """Nothing that anybody sends makes the server err."""
