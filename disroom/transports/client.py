@@ -109,9 +109,11 @@ class Client:
         reception: Of the instance.
         settings: Of the listener.
         transport: The connection.
-        speech: How the client is spoken to at first.
+        speech: How the client is spoken to at first, or what makes that, given the client.
         take: Told False to put nothing more, since too much waits, and True to go on. What arrives
             meanwhile is kept, and its size told to the intake, which in time reads no further.
+        host: Tells the client's address where the transport does not: an HTTP proxy's does.
+        flood: What a flood of what asks for nothing is closed for.
 
     Attributes:
         session: Only once `arrive` has returned True.
@@ -127,8 +129,11 @@ class Client:
         reception: Reception,
         settings: ClientSettings,
         transport: Any,
-        speech: ISpeech,
+        speech: ISpeech | Callable[[Client], ISpeech],
         take: Callable[[bool], None],
+        *,
+        host: Callable[[], str | None] | None = None,
+        flood: type[ChatError] = TelnetFlood,
     ) -> None:
         tune(transport)
         reactor = reception.reactor
@@ -137,6 +142,7 @@ class Client:
         self.input_ended = False
         self.reception = reception
         self._transport = transport
+        self._host = host or (lambda: host_of(transport))
         self._stall = Stall(
             reactor,
             seconds=settings.unread,
@@ -151,7 +157,7 @@ class Client:
             self._stall.filled,
         )
         self.write = self.outbox.write
-        self.intake = Intake(reactor, self._read, lambda: self.close(TelnetFlood()))
+        self.intake = Intake(reactor, self._read, lambda: self.close(flood()))
         pace = Pace(reactor, *settings.flood) if settings.flood else None
         self._lane: Lane[Any] = Lane(
             reactor, self._obey, lambda crowded: self._take(not crowded), pace, self.outbox.room
@@ -161,7 +167,7 @@ class Client:
         self._located = False
         self._patience: Patience | None = None
         self._abort: IDelayedCall | None = None
-        self.speak(speech, take)
+        self.speak(speech(self) if callable(speech) else speech, take)
 
     def speak(self, speech: ISpeech, take: Callable[[bool], None]) -> None:
         """Speak to the client like this from now on."""
@@ -202,7 +208,7 @@ class Client:
         """Count the connection for its address, or close it; a proxy tells the address first."""
         self._located = True
         try:
-            self.reception.connections.locate(self, host_of(self._transport))
+            self.reception.connections.locate(self, self._host())
         except TooManyConnections as error:
             self.close(error)
 
@@ -313,6 +319,12 @@ class Client:
             return
         self.session.close(error.code.replace("-", " ") if error else "", by=self)
         self.hang_up(self._speech.farewell(error))
+
+    def drop(self, last: bytes = b"") -> None:
+        """Send the last bytes and close; the session is left as by a connection that was lost."""
+        if not self.closing:
+            self.session.disconnected(self)
+            self.hang_up(last)
 
     def _overflowed(self) -> None:
         """The client does not read: tell it why, in case it ever does, and close."""

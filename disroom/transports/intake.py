@@ -4,7 +4,8 @@ To read less is what slows a client down, but it hides what only reading shows: 
 which are to be answered at once, and that the client is gone. So
 
 1. while what was read waits to be carried out, reading goes on until LOOK_AHEAD bytes wait besides;
-2. a flood of telnet commands, which nothing else bounds, ends the connection after FLOOD_SECONDS.
+2. a flood of what asks for nothing (telnet's commands, WebSocket's pings), which nothing else
+   bounds, ends the connection after FLOOD_SECONDS.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from disroom.transports.lane import Pace
 LOOK_AHEAD = 65536
 """Bytes without telnet that may wait to be cut into lines when more is read."""
 
-TELNET_BYTES = 16384
-"""Bytes of telnet commands a second, and at once.
+OVERHEAD_BYTES = 16384
+"""Bytes a second, and at once, that ask for nothing: telnet's commands, WebSocket's pings.
 
-They make no lines, so no limit on commands sees them. A million of them a second takes a core, and
-whoever leans on Ctrl-C sends 200.
+They make no requests, so no limit on those sees them. A million of them a second takes a core, and
+whoever leans on Ctrl-C in telnet sends 200.
 """
 
 FLOOD_SECONDS = 10.0
@@ -37,7 +38,7 @@ class Intake:
     Args:
         reactor: Waits.
         read: Told False to read no further, and True to read on.
-        flooded: Told once that telnet commands came for too long.
+        flooded: Told once that too much asked for nothing, for too long.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Intake:
         self._reactor = reactor
         self._read = read
         self._flooded = flooded
-        self._pace = Pace(reactor, TELNET_BYTES, TELNET_BYTES)
+        self._pace = Pace(reactor, OVERHEAD_BYTES, OVERHEAD_BYTES)
         self._full = False
         self._resting: IDelayedCall | None = None
         self._flood_began = self._rested_at = reactor.seconds()
@@ -59,12 +60,12 @@ class Intake:
         """Hold the client back while so many bytes wait, if these are too many."""
         full = size >= LOOK_AHEAD
         if full is not self._full:
-            held = self._held
+            held = self.held
             self._full = full
             self._changed(held)
 
-    def took_telnet(self, size: int) -> None:
-        """Count bytes that were telnet's, and hold the client back for a while if it is too many.
+    def took_overhead(self, size: int) -> None:
+        """Count bytes that asked for nothing, and hold the client back for a while for too many.
 
         They have been answered by then, so that an answer is late only for what follows a flood.
         """
@@ -79,7 +80,7 @@ class Intake:
         elif now >= self._flood_began + FLOOD_SECONDS:
             self._flooded()
             return
-        held = self._held
+        held = self.held
         self._resting = self._reactor.callLater(delay, self._rested)
         self._changed(held)
 
@@ -91,7 +92,8 @@ class Intake:
             self._resting = None
 
     @property
-    def _held(self) -> bool:
+    def held(self) -> bool:
+        """Whether nothing is read just now."""
         return self._full or self._resting is not None
 
     def _rested(self) -> None:
@@ -100,5 +102,5 @@ class Intake:
         self._changed(True)
 
     def _changed(self, before: bool) -> None:
-        if self._held is not before and not self._stopped:
+        if self.held is not before and not self._stopped:
             self._read(before)

@@ -111,7 +111,7 @@ class LineProtocol(LineReceiver):
         self._cut(lines)
         if self._telnet.fault and not self.client.closing:
             self.client.close(self._telnet.fault)
-        self.client.intake.took_telnet(self._telnet.take_size())
+        self.client.intake.took_overhead(self._telnet.take_size())
 
     def _cut(self, data: bytes) -> None:
         """Cut data, and what waits from before, into lines, as far as these are taken."""

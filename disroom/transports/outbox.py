@@ -104,6 +104,11 @@ class Outbox:
         """Bytes in the queue."""
         return self._size
 
+    @property
+    def full(self) -> bool:
+        """Whether the transport takes nothing just now, so that what is written waits here."""
+        return self._full
+
     def room(self, leaving: bool = False) -> Deferred[None] | None:
         """What to wait for until another answer has a place; None where it has one.
 

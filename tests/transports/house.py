@@ -16,17 +16,23 @@ class House:
 
     Args:
         most: Connections that there may be.
+        per_address: From one address; 0 for no limit.
         limits: Of the instance.
         beside: A house of which this is another instance.
     """
 
     def __init__(
-        self, *, most: int = 100, limits: Limits | None = None, beside: House | None = None
+        self,
+        *,
+        most: int = 100,
+        per_address: int = 0,
+        limits: Limits | None = None,
+        beside: House | None = None,
     ) -> None:
         self.clock = Clock()
         self.world: World = beside.world if beside else World(limits=limits)
         self.instance: Instance = self.world.two if beside else self.world.one
-        self.connections = Connections(most)
+        self.connections = Connections(most, per_address)
         self.reception = Reception(
             self.clock,
             self.instance.hub,

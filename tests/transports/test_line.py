@@ -27,7 +27,7 @@ from disroom.chat.errors import NotStored, PresenceUnavailable, StoreUnavailable
 from disroom.chat.limits import Limits
 from disroom.transports.client import LINGER_BYTES, LINGER_SECONDS, Reception
 from disroom.transports.firstbyte import FirstByteFactory
-from disroom.transports.intake import FLOOD_SECONDS, LOOK_AHEAD, TELNET_BYTES
+from disroom.transports.intake import FLOOD_SECONDS, LOOK_AHEAD, OVERHEAD_BYTES
 from disroom.transports.lane import CROWDED
 from disroom.transports.line import (
     ENDLESS_LINES,
@@ -915,13 +915,13 @@ def test_a_client_that_is_gone_is_waited_for_no_more(house: LineHouse) -> None:
 def test_telnet_commands_without_end_are_read_slowly(house: LineHouse, command: bytes) -> None:
     """They are answered, and then the client is read no further for as long as they were many."""
     terminal = house.connect()
-    terminal.type(command * (TELNET_BYTES // len(command)))
+    terminal.type(command * (OVERHEAD_BYTES // len(command)))
     assert not terminal.paused
-    terminal.type(command * (TELNET_BYTES // len(command)) + b"ping\n")
+    terminal.type(command * (OVERHEAD_BYTES // len(command)) + b"ping\n")
     assert terminal.paused
     told = terminal.raw()
     assert told.endswith(b"Pong\r\n")
-    assert told.count(WILL + TIMING_MARK) in (0, 2 * (TELNET_BYTES // 3))
+    assert told.count(WILL + TIMING_MARK) in (0, 2 * (OVERHEAD_BYTES // 3))
     house.turn(0.9)
     assert terminal.paused
     house.turn(0.2)
@@ -933,10 +933,10 @@ def test_a_telnet_flood_that_does_not_end_is_ended(house: LineHouse) -> None:
     bob = house.user("bob", "tea")
     terminal = house.user("flood", "tea")
     for _ in range(int(FLOOD_SECONDS / 2)):
-        terminal.type(b"\xff\xf1" * TELNET_BYTES)
+        terminal.type(b"\xff\xf1" * OVERHEAD_BYTES)
         assert not terminal.closed
         house.turn(2)
-    terminal.type(b"\xff\xf1" * TELNET_BYTES)
+    terminal.type(b"\xff\xf1" * OVERHEAD_BYTES)
     assert terminal.closed
     assert terminal.raw().endswith(f"{error_line(TelnetFlood())}\r\nGoodbye!\r\n".encode())
     assert bob.ask()[-1] == "[T] #tea <-- flood left (telnet flood)"
@@ -946,7 +946,7 @@ def test_many_telnet_commands_with_a_pause_are_no_flood(house: LineHouse) -> Non
     """Who sends too many now and then is slowed down and nothing else."""
     terminal = house.connect()
     for _ in range(20):
-        terminal.type(b"\xff\xf1" * TELNET_BYTES)
+        terminal.type(b"\xff\xf1" * OVERHEAD_BYTES)
         house.turn(2)
         house.turn(1.5)
     assert not terminal.closed
@@ -958,7 +958,7 @@ def test_two_reasons_to_wait_are_both_waited_for(house: LineHouse) -> None:
     house.instance.gate.hold("users")
     terminal.type(b"users\n" + b"ping\n" * CROWDED + b"\n" * LOOK_AHEAD)
     assert terminal.paused
-    terminal.type(b"\xff\xf1" * TELNET_BYTES)
+    terminal.type(b"\xff\xf1" * OVERHEAD_BYTES)
     house.instance.gate.release()
     assert terminal.paused
     house.turn(2)
@@ -970,7 +970,7 @@ def test_nothing_is_left_of_a_rest(end: str, house: LineHouse) -> None:
     """Who ends while it is held back is gone as anybody else."""
     terminal = house.connect()
     tail = b"exit\n" if end == "exit" else b""
-    terminal.type(b"\xff\xf1" * TELNET_BYTES + tail)
+    terminal.type(b"\xff\xf1" * OVERHEAD_BYTES + tail)
     if end == "down":
         house.connections.close_all()
     terminal.lose()
