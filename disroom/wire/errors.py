@@ -122,6 +122,15 @@ class TelnetFlood(ChatError):
         super().__init__("too many telnet commands; connect again")
 
 
+class PingFlood(ChatError):
+    """Pings and empty fragments of WebSocket come as `TelnetFlood` has it of telnet commands."""
+
+    code = "ping-flood"
+
+    def __init__(self) -> None:
+        super().__init__("too many pings or fragments; connect again")
+
+
 class SlowClient(ChatError):
     """The client does not read what it is sent; the connection is closed."""
 
