@@ -22,6 +22,7 @@ _KEYS = {
     "instance-name": "server.instance_name",
     "flood": "limits.flood",
     "admin": "server.admin",
+    "web": "server.web",
     "motd": "server.motd",
     "log-format": "server.log_format",
 }
@@ -51,6 +52,7 @@ options win over variables, and those over the file."""
         ["state-dir", None, None, "Where embedded brokers keep their data."],
         ["instance-name", None, None, "Name of this instance; supersedes one that had it before."],
         ["flood", None, None, "Commands a client may send: RATE/BURST or off. [default: 20/100]"],
+        ["web", None, None, "PORT, or endpoint, for the web page and for WebSocket at /ws."],
         ["admin", None, None, "Endpoint or PORT for /livez and /readyz, on loopback if PORT."],
         ["motd", None, None, "File with the message of the day."],
         ["log-format", None, None, "text or json. [default: text]"],

@@ -48,8 +48,11 @@ def check(config: Config) -> None:
         raise ConfigError(
             f"presence.lease: at least {SHORTEST_LEASE:g}s; it is renewed each second"
         )
-    for endpoint in config.server.listen:
-        _check_certificates(endpoint)
+    for option, endpoint in [
+        *(("--listen", each) for each in config.server.listen),
+        ("--web", config.server.web),
+    ]:
+        _check_certificates(option, endpoint)
     if config.embedded:
         try:
             check_state_dir(config.state_dir)
@@ -60,7 +63,9 @@ def check(config: Config) -> None:
         redis_at = _redis_addresses(redis.url)
         _check_reachable("NATS", "--nats", nats_at)
         _check_reachable("Redis", "--redis", redis_at)
-    for option, port in (("--port", config.port), ("--telnet", config.server.telnet)):
+    web = int(config.server.web) if re.fullmatch("[0-9]{1,5}", config.server.web) else None
+    plain = (("--port", config.port), ("--telnet", config.server.telnet), ("--web", web))
+    for option, port in plain:
         if port is not None:
             _check_free(option, config.server.interface, port)
 
@@ -72,12 +77,12 @@ def _check_readable(path: str) -> None:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _check_certificates(endpoint: str) -> None:
+def _check_certificates(option: str, endpoint: str) -> None:
     """Refuse what Twisted would take: ``tls:8443`` is port 443, with certificates in ``./8443``."""
     kind, _, rest = endpoint.removeprefix("haproxy:").partition(":")
     if kind == "tls" and not Path(rest.partition(":")[0]).is_dir():
         raise ConfigError(
-            f"--listen: {endpoint!r} names no directory, as tls:DIRECTORY:port=PORT does; "
+            f"{option}: {endpoint!r} names no directory, as tls:DIRECTORY:port=PORT does; "
             "with two files it is ssl:PORT:privateKey=FILE:certKey=FILE"
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import resource
 from pathlib import Path
+from typing import Any
 
 from disroom.adapters.nats import NatsSettings
 from disroom.adapters.redis_address import (
@@ -18,7 +19,9 @@ from disroom.adapters.stream import StreamSettings
 from disroom.chat.limits import Limits
 from disroom.chat.text import clean
 from disroom.config import Config, ConfigError
+from disroom.transports.client import ClientSettings
 from disroom.transports.line import LineSettings
+from disroom.transports.webvisitor import Origins, Proxies
 
 SPARE_DESCRIPTORS = 64
 """Kept for brokers, files and listening ports; at the limit itself Twisted closes mutely."""
@@ -124,16 +127,41 @@ def chat_limits(config: Config) -> Limits:
 def line_settings(config: Config, endpoint: str, *, telnet: bool) -> LineSettings:
     """What a listener of the text protocol asks of its connections."""
     return LineSettings(
-        line_bytes=config.limits.line_bytes,
-        queue_bytes=int(config.limits.queue_bytes),
-        flood=config.flood,
-        motd=_motd(config.server.motd),
-        telnet=telnet,
-        proxied=endpoint.startswith("haproxy:"),
-        unread=float(config.limits.unread),
-        unnamed=float(config.limits.unnamed),
-        idle=float(config.limits.idle),
+        line_bytes=config.limits.line_bytes, telnet=telnet, **_client_settings(config, endpoint)
     )
+
+
+def web_settings(config: Config, endpoint: str) -> ClientSettings:
+    """What the web listener asks of its clients."""
+    return ClientSettings(**_client_settings(config, endpoint))
+
+
+def web_origins(config: Config) -> Origins:
+    """The pages that may open a WebSocket; raises ConfigError where one is none."""
+    try:
+        return Origins(config.server.web_origins)
+    except ValueError as error:
+        raise ConfigError(f"server.web_origins: {error}") from error
+
+
+def web_proxies(config: Config) -> Proxies:
+    """The proxies that are believed; raises ConfigError where one is none."""
+    try:
+        return Proxies(config.server.web_proxies)
+    except ValueError as error:
+        raise ConfigError(f"server.web_proxies: {error}") from error
+
+
+def _client_settings(config: Config, endpoint: str) -> dict[str, Any]:
+    return {
+        "queue_bytes": int(config.limits.queue_bytes),
+        "flood": config.flood,
+        "motd": _motd(config.server.motd),
+        "proxied": endpoint.startswith("haproxy:"),
+        "unread": float(config.limits.unread),
+        "unnamed": float(config.limits.unnamed),
+        "idle": float(config.limits.idle),
+    }
 
 
 def most_connections(config: Config) -> int:
@@ -152,17 +180,30 @@ def endpoints(config: Config) -> list[tuple[str, bool]]:
 
 
 def admin_endpoint(address: str) -> str:
-    """The endpoint string for ``PORT`` (on loopback), ``HOST:PORT``, or an endpoint string.
+    """The endpoint string of ``--admin``; a port alone is on loopback.
 
     Raises:
-        ConfigError: It is none of these.
+        ConfigError: It is no ``PORT``, ``HOST:PORT`` or endpoint string.
     """
+    return _endpoint("--admin", address, "127.0.0.1")
+
+
+def web_endpoint(config: Config) -> str:
+    """The endpoint string of ``--web``; a port alone is where ``--port`` is.
+
+    Raises:
+        ConfigError: It is no ``PORT``, ``HOST:PORT`` or endpoint string.
+    """
+    return _endpoint("--web", config.server.web, config.server.interface)
+
+
+def _endpoint(option: str, address: str, interface: str) -> str:
     if _ENDPOINT.match(address):
         return address
     parts = _HOST_PORT.fullmatch(address)
     if not parts or int(parts["port"]) > 65535:
-        raise ConfigError(f"--admin: PORT, HOST:PORT or an endpoint was expected, not {address!r}")
-    return _tcp(int(parts["port"]), parts["v6"] or parts["host"] or "127.0.0.1")
+        raise ConfigError(f"{option}: PORT, HOST:PORT or an endpoint was expected, not {address!r}")
+    return _tcp(int(parts["port"]), parts["v6"] or parts["host"] or interface)
 
 
 def _tcp(port: int, interface: str) -> str:

@@ -199,7 +199,22 @@ def _listeners(config: Config, hub: Hub, name: str) -> Listeners:
         if not telnet:  # which sends a 0x00 of its own, in IAC DO BINARY
             factory = FirstByteFactory(factory, lambda client: FrameProtocol(client, frames))
         listeners.append(Listener(text, parse_endpoint(reactor, text), factory))
+    if config.server.web:
+        listeners.append(_web(config, reception))
     return Listeners(reactor, listeners, connections)
+
+
+def _web(config: Config, reception: Reception) -> Listener:
+    from disroom.transports.web import web_site  # twisted.web costs 0.1 s of the start
+
+    text = settings.web_endpoint(config)
+    site = web_site(
+        reception,
+        settings.web_settings(config, text),
+        origins=settings.web_origins(config),
+        proxies=settings.web_proxies(config),
+    )
+    return Listener(text, parse_endpoint(reactor, text), site)
 
 
 def _admin(config: Config, health: Callable[[], Mapping[str, bool]]) -> NamedPart:

@@ -60,6 +60,21 @@ def test_where_the_admin_pages_are(address: str, endpoint: str) -> None:
     assert settings.admin_endpoint(address) == endpoint
 
 
+@pytest.mark.parametrize(
+    ("address", "interface", "endpoint"),
+    [
+        ("8081", "", "tcp:8081"),
+        ("8081", "::", r"tcp6:8081:interface=\:\:"),
+        ("127.0.0.1:8081", "192.0.2.1", "tcp:8081:interface=127.0.0.1"),
+        ("ssl:443:privateKey=a:certKey=b", "", "ssl:443:privateKey=a:certKey=b"),
+    ],
+)
+def test_where_the_web_page_is(address: str, interface: str, endpoint: str) -> None:
+    """A port alone is for whoever the other ports are for."""
+    config = load(options={"server.web": address, "server.interface": interface})
+    assert settings.web_endpoint(config) == endpoint
+
+
 @pytest.mark.parametrize("address", ["", "x", "::1", "1:2:3", "[::1]", "localhost", "65536", "-1"])
 def test_where_they_cannot_be(address: str) -> None:
     """Anything else is refused, and not guessed at."""

@@ -253,7 +253,7 @@ def test_a_redis_that_cannot_be_trusted(
         assert words.strip() in refusal(service)
 
 
-@pytest.mark.parametrize("option", ["--port", "--telnet", "--listen", "--admin"])
+@pytest.mark.parametrize("option", ["--port", "--telnet", "--listen", "--admin", "--web"])
 def test_a_taken_port(option: str, launch: Launch) -> None:
     """The line says which port it is."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -271,6 +271,13 @@ def test_places_that_cannot_be_listened_on(launch: Launch) -> None:
         "cannot listen on unix:/none/a.sock: No such file": launch("--listen=unix:/none/a.sock"),
         "'tcp:http' is no Twisted server endpoint": launch("--admin=tcp:http"),
         "cannot listen on unix:/none/b.sock: No such file": launch("--admin=unix:/none/b.sock"),
+        "--web: PORT, HOST:PORT or an endpoint was expected": launch("--web=chat.example.org"),
+        "server.web_origins: an origin such as https": launch(
+            "--web=0", env={"DISROOM_WEB_ORIGINS": "chat.example.org"}
+        ),
+        "server.web_proxies: 'nginx' does not appear to be an": launch(
+            "--web=0", env={"DISROOM_WEB_PROXIES": "nginx"}
+        ),
     }
     for words, service in started.items():
         assert words in refusal(service)

@@ -1,0 +1,164 @@
+// The socket: requests and their answers, what the server says besides, and coming back when it is lost.
+
+const FIRST_DELAY = 300;
+const LONGEST_DELAY = 15_000;
+const QUIET = 25_000; // after so much silence the server is asked whether it is there
+const ANSWER_WITHIN = 10_000;
+
+// The server refused a request; the code is one of those in docs/protocol.md.
+export class Refused extends Error {
+  constructor(code, message) {
+    super(message);
+    this.code = code;
+  }
+}
+
+// The connection was lost before the answer came: whether it was carried out is not known.
+export class Disconnected extends Error {}
+
+// `greet` opens a session on a new socket, by the function for requests that it is given, and is
+// awaited before the state is "online", until when there are no other requests. `told` is given every
+// message that is no answer; `changed` each state: "connecting", "online", "waiting" (with the time
+// of the next attempt) and "stopped".
+export class Connection {
+  #socket = null;
+  #asked = new Map();
+  #lastId = 0;
+  #attempts = 0;
+  #retry = 0;
+  #watch = 0;
+  #heard = 0;
+
+  constructor({ url, greet, told, changed }) {
+    this.url = url;
+    this.greet = greet;
+    this.told = told;
+    this.changed = changed;
+    this.state = "stopped";
+    addEventListener("online", () => this.retry());
+    document.addEventListener("visibilitychange", () => {
+      if (!document.hidden) this.retry();
+    });
+  }
+
+  start() {
+    if (this.state === "stopped") this.#open();
+  }
+
+  // Connect no more, until `start`.
+  stop() {
+    this.#enter("stopped");
+    this.#drop();
+  }
+
+  // Try now instead of after the delay.
+  retry() {
+    if (this.state === "waiting") this.#open();
+  }
+
+  // Give this socket up and open another, soon.
+  renew() {
+    this.#attempts = 0;
+    this.#drop();
+    if (this.state !== "stopped") this.#wait();
+  }
+
+  request(op, fields = {}) {
+    if (this.state !== "online") return Promise.reject(new Disconnected(op));
+    return this.#ask(op, fields);
+  }
+
+  #ask(op, fields = {}) {
+    if (this.#socket?.readyState !== WebSocket.OPEN) return Promise.reject(new Disconnected(op));
+    const id = (this.#lastId += 1);
+    return new Promise((resolve, reject) => {
+      this.#asked.set(id, { resolve, reject });
+      this.#socket.send(JSON.stringify({ op, id, ...fields }));
+    });
+  }
+
+  #open() {
+    clearTimeout(this.#retry);
+    this.#enter("connecting");
+    const socket = new WebSocket(this.url);
+    this.#socket = socket;
+    this.#heard = Date.now();
+    socket.onopen = () => this.#greet(socket);
+    socket.onmessage = ({ data }) => {
+      if (socket === this.#socket) this.#receive(JSON.parse(data));
+    };
+    socket.onclose = () => {
+      if (socket === this.#socket) this.#lost();
+    };
+    clearInterval(this.#watch);
+    this.#watch = setInterval(() => this.#look(), 1_000);
+  }
+
+  async #greet(socket) {
+    try {
+      await this.greet((op, fields) => (socket === this.#socket ? this.#ask(op, fields) : Promise.reject(new Disconnected(op))));
+    } catch (error) {
+      if (socket === this.#socket) this.#lost();
+      if (!(error instanceof Disconnected || error instanceof Refused)) throw error;
+      return;
+    }
+    if (socket !== this.#socket) return;
+    this.#attempts = 0;
+    this.#enter("online");
+  }
+
+  #receive(message) {
+    this.#heard = Date.now();
+    const asked = this.#asked.get(message.id);
+    if (message.type === "ok" && asked) {
+      this.#asked.delete(message.id);
+      asked.resolve(message);
+    } else if (message.type === "error" && asked) {
+      this.#asked.delete(message.id);
+      asked.reject(new Refused(message.code, message.message));
+    } else {
+      this.told(message);
+    }
+  }
+
+  // A host that vanished closes nothing: ask, and take silence for a loss.
+  #look() {
+    const silence = Date.now() - this.#heard;
+    if (silence > QUIET + ANSWER_WITHIN || (this.state === "connecting" && silence > ANSWER_WITHIN)) {
+      this.#lost();
+    } else if (silence > QUIET && this.state === "online" && !this.pinging) {
+      this.pinging = true;
+      this.request("ping").catch(() => {}).finally(() => (this.pinging = false));
+    }
+  }
+
+  #lost() {
+    this.#drop();
+    if (this.state !== "stopped") this.#wait();
+  }
+
+  #drop() {
+    clearInterval(this.#watch);
+    clearTimeout(this.#retry);
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close();
+    const asked = [...this.#asked.values()];
+    this.#asked.clear();
+    for (const { reject } of asked) reject(new Disconnected());
+  }
+
+  // Full jitter: all who lost one server must not come to the next in the same moment.
+  #wait() {
+    const most = Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** this.#attempts);
+    const delay = Math.round(FIRST_DELAY / 3 + Math.random() * most);
+    this.#attempts += 1;
+    this.#retry = setTimeout(() => this.#open(), delay);
+    this.#enter("waiting", Date.now() + delay);
+  }
+
+  #enter(state, until = 0) {
+    this.state = state;
+    this.changed(state, until);
+  }
+}

@@ -1,0 +1,201 @@
+"""Reloads, lost connections and dead servers: nothing is missed, nothing comes twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.browser.chromium import Page
+from tests.cluster.chat import Chat, user
+from tests.processes.disroom import DisroomProcess
+from tests.processes.ports import ReservedPort
+from tests.processes.text_client import Clients
+
+pytestmark = pytest.mark.needs("chromium")
+
+Visit = Callable[..., Page]
+
+ONLINE = "document.body.dataset.connection === 'online'"
+OFFLINE = "document.body.dataset.connection !== 'online'"
+NOTHING_UNSENT = "document.querySelectorAll('.unsent').length === 0"
+
+
+def test_a_reload_keeps_the_session(server: DisroomProcess, visit: Visit, clients: Clients) -> None:
+    """Name, rooms and what was said are there again, and nobody sees anybody come or go."""
+    alice = visit(server)
+    alice.enter("alice", "tea")
+    alice.write("/join kitchen")
+    alice.wait_for("document.getElementById('title').textContent === '#kitchen'")
+    carol = user(clients, server, "carol", "tea")
+    carol.send_line("send one")
+    carol.send_line("msg alice psst")
+    alice.shows("#privates .badge")
+    alice.go_to("carol")
+    alice.go_to("tea")
+    alice.says("one")
+    alice.reload()
+    alice.wait_for(ONLINE)
+    alice.says("one")
+    assert alice.texts("#title") == ["#tea"]
+    assert alice.texts("#rooms .name") == ["tea", "kitchen"]
+    carol.send_line("send two")
+    alice.says("two")
+    assert alice.said() == ["one", "two"]
+    alice.go_to("carol")
+    assert alice.said() == ["psst"]
+    carol.send_line("ping")
+    seen = carol.collect_until("^Pong$")
+    assert not [line for line in seen if "alice joined" in line or "alice left" in line]
+
+
+def test_the_page_goes_on_when_a_killed_server_is_back(
+    chat: Chat, server: DisroomProcess, visit: Visit, clients: Clients
+) -> None:
+    """What was said on another server meanwhile is there, what was written meanwhile is sent."""
+    other = chat.instance()
+    alice = visit(server)
+    alice.enter("alice", "tea")
+    bob = user(clients, other, "bob", "tea")
+    bob.send_line("send before")
+    alice.says("before")
+    server.kill()
+    alice.wait_for(OFFLINE)
+    for number in range(30):
+        bob.send_line(f"send meanwhile {number}")
+    bob.expect("bob: meanwhile 29")
+    alice.write("written while away")
+    alice.shows(".unsent:has-text('written while away')")
+    alice.shows("#notice:has-text('The connection is lost')")
+    server.start()
+    alice.wait_for(ONLINE)
+    alice.says("written while away", "meanwhile 29")
+    alice.wait_for(NOTHING_UNSENT)
+    bob.expect("alice: written while away")
+    bob.send_line("send after")
+    alice.says("after")
+    expected = ["before", *(f"meanwhile {number}" for number in range(30))]
+    assert alice.said() == [*expected, "written while away", "after"]
+    assert alice.count(".gap-line") == 0
+    assert alice.texts("#me") == ["alice"]
+
+
+def test_a_message_on_its_way_when_the_server_dies_is_sent_once(
+    chat: Chat, server: DisroomProcess, visit: Visit, clients: Clients
+) -> None:
+    """Whether it was stored before is not known: its key tells, however often it is sent."""
+    other = chat.instance()
+    alice = visit(server)
+    alice.enter("alice", "tea")
+    bob = user(clients, other, "bob", "tea")
+    for number in range(20):
+        alice.write(f"line {number}")
+    server.kill()
+    alice.wait_for(OFFLINE)
+    server.start()
+    alice.wait_for(ONLINE)
+    alice.wait_for(NOTHING_UNSENT)
+    alice.says("line 19")
+    lines = [f"line {number}" for number in range(20)]
+    assert alice.said() == lines
+    bob.send_line("history 100")
+    shown = bob.collect_until(r"^-- #tea .*(older|messages)")
+    stored = [line.rpartition("alice: ")[2] for line in shown if line.startswith("[2")]
+    assert stored == lines
+
+
+def test_a_message_on_its_way_survives_a_reload(
+    server: DisroomProcess, visit: Visit, clients: Clients
+) -> None:
+    """It is kept in the tab and sent when the page is back."""
+    alice = visit(server)
+    alice.enter("alice", "tea")
+    bob = user(clients, server, "bob", "tea")
+    alice.evaluate("WebSocket.prototype.send = function () {}")
+    alice.write("into the void")
+    alice.shows(".unsent:has-text('into the void')")
+    alice.reload()
+    bob.expect("alice: into the void")
+    alice.says("into the void")
+    alice.wait_for(NOTHING_UNSENT)
+    assert alice.said() == ["into the void"]
+
+
+def test_a_session_that_is_over_begins_anew(
+    new_disroom: Callable[..., DisroomProcess],
+    web_port: ReservedPort,
+    visit: Visit,
+    clients: Clients,
+) -> None:
+    """A lone server took its brokers along: same name, same rooms, and what is stored."""
+    server = new_disroom(options=[f"--web=127.0.0.1:{web_port.number}"])
+    alice = visit(server)
+    alice.enter("alice", "tea")
+    alice.write("before")
+    alice.says("before")
+    server.kill()
+    alice.wait_for(OFFLINE)
+    alice.write("written while away")
+    server.start()
+    alice.wait_for(ONLINE)
+    alice.says("written while away")
+    bob = user(clients, server, "bob", "tea")
+    bob.send_line("send after")
+    alice.says("after")
+    assert alice.said() == ["before", "written while away", "after"]
+
+
+def test_what_can_no_longer_be_had_is_marked(
+    chat: Chat, web_port: ReservedPort, visit: Visit, clients: Clients
+) -> None:
+    """The room keeps ten messages and thirty were missed: the page says which are gone."""
+    chat.settings["DISROOM_STREAM_MAX_MESSAGES_PER_ROOM"] = "10"
+    server = chat.instance(options=[f"--web=127.0.0.1:{web_port.number}"])
+    other = chat.instance()
+    alice = visit(server)
+    alice.enter("alice", "tea")
+    bob = user(clients, other, "bob", "tea")
+    bob.send_line("send before")
+    alice.says("before")
+    server.kill()
+    alice.wait_for(OFFLINE)
+    for number in range(30):
+        bob.send_line(f"send meanwhile {number}")
+    bob.expect("bob: meanwhile 29")
+    server.start()
+    alice.says("meanwhile 29")
+    alice.shows(".gap-line")
+    assert alice.said() == ["before", *(f"meanwhile {number}" for number in range(20, 30))]
+    rows = alice.texts(".timeline:not([hidden]) :is(.said .text, .gap-line)")
+    assert rows[1].startswith("Messages ")
+    assert rows[1].endswith(" are missing here")
+
+
+def test_a_server_that_goes_down_is_no_more_than_a_pause(
+    chat: Chat, server: DisroomProcess, visit: Visit, clients: Clients
+) -> None:
+    """It says that the page should come back, and the page does."""
+    alice = visit(server)
+    alice.enter("alice", "tea")
+    alice.write("before")
+    alice.says("before")
+    server.stop()
+    alice.wait_for(OFFLINE)
+    server.start()
+    alice.wait_for(ONLINE)
+    alice.write("after")
+    alice.says("after")
+    assert alice.said() == ["before", "after"]
+
+
+def test_a_copy_of_the_tab_does_not_take_the_session(server: DisroomProcess, visit: Visit) -> None:
+    """Two tabs that resume one session would take it from each other for ever."""
+    alice = visit(server)
+    alice.enter("alice", "tea")
+    copy = alice.another_tab()
+    copy.shows("#welcome")
+    alice.write("still here")
+    alice.says("still here")
+    copy.enter("alice2", "tea")
+    copy.write("so am I")
+    alice.says("so am I")

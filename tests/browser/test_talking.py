@@ -1,0 +1,289 @@
+"""People on pages and people on telnet are in one chat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.browser.chromium import Page
+from tests.cluster.chat import user
+from tests.processes.client import LineClient
+from tests.processes.disroom import DisroomProcess
+from tests.processes.text_client import Clients
+
+pytestmark = pytest.mark.needs("chromium")
+
+Visit = Callable[..., Page]
+
+
+def test_two_pages_and_a_telnet_user_see_each_other(
+    server: DisroomProcess, visit: Visit, clients: Clients
+) -> None:
+    """What each says, who is there, and who comes and goes."""
+    alice, bob = visit(server), visit(server)
+    alice.enter("alice", "tea")
+    bob.enter("bob", "tea")
+    carol = user(clients, server, "carol", "tea")
+    alice.says("bob joined", "carol joined")
+
+    alice.write("hello, everybody")
+    bob.says("hello, everybody")
+    assert carol.expect("hello, everybody").endswith("#tea alice: hello, everybody")
+    carol.send_line("send hello yourself")
+    for page in (alice, bob):
+        page.says("hello yourself")
+        page.wait_for("document.querySelectorAll('#member-list li').length === 3")
+    assert alice.members() == ["alice", "bob", "carol"]
+
+    bob.write("/me waves")
+    carol.expect(r"\* bob waves")
+    alice.says("bob waves")
+    carol.send_line("topic release day")
+    alice.wait_for("document.getElementById('topic-text').textContent === 'release day'")
+    carol.send_line("nick caroline")
+    alice.says("carol is now caroline")
+    carol.send_line("exit")
+    alice.says("caroline left")
+    alice.wait_for("document.querySelectorAll('#member-list li').length === 2")
+
+
+def test_the_topic_is_set_by_hand(server: DisroomProcess, visit: Visit, clients: Clients) -> None:
+    """A click on it, a text, Enter; Escape leaves it as it was."""
+    alice = visit(server)
+    alice.enter("alice", "tea")
+    carol = user(clients, server, "carol", "tea")
+    alice.click("#topic")
+    alice.fill("#topic-input", "something else")
+    alice.press("Escape")
+    alice.click("#topic")
+    alice.fill("#topic-input", "cakes, and tea")
+    alice.press("Enter")
+    assert "cakes, and tea" in carol.expect("topic by alice")
+    alice.says("alice set the topic: cakes, and tea")
+    assert alice.texts("#topic-text") == ["cakes, and tea"]
+
+
+def test_private_messages_go_both_ways(
+    server: DisroomProcess, visit: Visit, clients: Clients
+) -> None:
+    """They open a conversation of their own, which says that it has something new."""
+    alice = visit(server)
+    alice.enter("alice", "tea")
+    carol = user(clients, server, "carol", "tea")
+    carol.send_line("msg alice psst")
+    alice.shows("#privates .badge.mentioned")
+    alice.go_to("carol")
+    alice.says("psst")
+    assert alice.count("#privates .badge") == 0
+    alice.write("what is it?")
+    carol.expect(r"\(private\) alice: what is it\?")
+    alice.says("what is it?")
+    assert alice.said() == ["psst", "what is it?"]
+
+
+def test_members_are_written_to_by_a_click(
+    server: DisroomProcess, visit: Visit, clients: Clients
+) -> None:
+    """Whoever is away is marked, and says so."""
+    alice = visit(server)
+    alice.enter("alice", "tea")
+    carol = user(clients, server, "carol", "tea")
+    carol.send_line("away at lunch")
+    alice.shows("#member-list .gone:has-text('carol')")
+    alice.click("#member-list .entry:has-text('carol')")
+    alice.write("call me")
+    alice.says("call me", "carol is away: at lunch")
+
+
+def test_rooms_have_their_own_messages_and_count_what_is_new(
+    server: DisroomProcess, visit: Visit, clients: Clients
+) -> None:
+    """The count goes when one looks, and a line shows where the new begins."""
+    alice = visit(server)
+    alice.enter("alice", "tea")
+    carol = user(clients, server, "carol", "tea")
+    alice.write("before")
+    alice.says("before")
+    alice.write("/join kitchen")
+    alice.wait_for("document.getElementById('title').textContent === '#kitchen'")
+    carol.send_line("send one")
+    carol.send_line("send two, alice!")
+    alice.wait_for("document.querySelector('#rooms .badge.mentioned')?.textContent === '2 unread'")
+    alice.wait_for("document.title === '(2) #kitchen · DisRoom'")
+    assert alice.said() == []
+    alice.go_to("tea")
+    assert alice.said() == ["before", "one", "two, alice!"]
+    alice.wait_for("document.querySelectorAll('#rooms .badge').length === 0")
+    assert alice.texts(".timeline:not([hidden]) .row:has(.divider.new) .text") == ["one"]
+    alice.click("#leave")
+    alice.wait_for("document.getElementById('title').textContent === '#kitchen'")
+    carol.expect("alice left")
+
+
+def test_commands_are_there_for_people_who_type(
+    server: DisroomProcess, visit: Visit, clients: Clients
+) -> None:
+    """A slash begins one; two begin a text with a slash."""
+    alice = visit(server)
+    alice.enter("alice", "tea")
+    carol = user(clients, server, "carol", "tea")
+    for line, shown in [
+        ("/help", "/msg NAME TEXT"),
+        ("/users", "In #tea: alice, carol"),
+        ("/rooms", "#tea: 2 members"),
+        ("/whois carol", "in #tea"),
+        ("/topic", "#tea has no topic"),
+        ("/motd", "There is no message of the day"),
+        ("/ping", "The server answered after"),
+        ("/dance", "There is no command /dance"),
+        ("/msg carol", "Write it like this: /msg NAME TEXT"),
+        ("/whois nobody", "That did not work: nobody here is called nobody"),
+        ("/away at lunch", "You are away: at lunch"),
+        ("/away", "You are back"),
+        ("/ignore carol", "What carol says is hidden"),
+    ]:
+        alice.write(line)
+        alice.says(shown)
+    carol.send_line("send you do not see this")
+    carol.expect("you do not see this")
+    alice.write("/unignore carol")
+    alice.says("What carol says is shown again")
+    carol.send_line("send you see this")
+    alice.says("you see this")
+    alice.write("//shrug")
+    carol.expect("alice: /shrug")
+    alice.write("/nick alison")
+    carol.expect("alice is now alison")
+    alice.wait_for("document.getElementById('me').textContent === 'alison'")
+    assert alice.said() == ["you see this", "/shrug"]
+    alice.write("/msg carol only for you")
+    carol.expect(r"\(private\) alison: only for you")
+    alice.go_to("tea")
+    alice.write("/exit")
+    alice.shows("#welcome")
+    carol.expect("alison left")
+
+
+def test_a_name_that_cannot_be_had_is_said_on_the_form(
+    server: DisroomProcess, visit: Visit, clients: Clients
+) -> None:
+    """Taken, or no name; and a room that is none gives the name back."""
+    user(clients, server, "carol", "tea")
+    alice = visit(server)
+    alice.try_to_enter("Carol", "tea")
+    alice.shows("#enter-error:has-text('carol is taken')")
+    alice.try_to_enter("carol:", "tea")
+    alice.shows("#enter-error:has-text('a name has letters, digits')")
+    alice.try_to_enter("alice", "no room")
+    alice.shows("#enter-error:has-text('cannot contain spaces')")
+    alice.enter("alice", "tea")
+    alice.wait_for("document.querySelectorAll('#member-list li').length === 2")
+
+
+def test_older_messages_come_by_scrolling_up(
+    server: DisroomProcess, visit: Visit, clients: Clients
+) -> None:
+    """All of them, in order, once, down to where the room begins."""
+    carol = user(clients, server, "carol", "tea")
+    for number in range(350):
+        carol.send_line(f"send number {number}")
+    carol.expect("carol: number 349$")
+    alice = visit(server)
+    alice.enter("alice", "tea")
+    alice.says("number 349")
+    alice.wait_for(
+        """() => {
+            const timeline = document.querySelector('.timeline:not([hidden])');
+            timeline.scrollTop = -timeline.scrollHeight;
+            return timeline.querySelector('.top').textContent.startsWith('This is where');
+        }"""
+    )
+    assert alice.said() == [f"number {number}" for number in range(350)]
+
+
+def test_rooms_are_chosen_from_a_list(
+    server: DisroomProcess, visit: Visit, clients: Clients
+) -> None:
+    """With how many are there and what about."""
+    carol = user(clients, server, "carol", "kitchen")
+    carol.send_line("topic cakes")
+    carol.expect("topic by carol")
+    alice = visit(server)
+    alice.enter("alice", "tea")
+    alice.click("#browse")
+    alice.shows("#browser-list .entry:has-text('#kitchen')")
+    assert sorted(alice.texts("#browser-list .entry")) == [
+        "#kitchen1 membercakes",
+        "#tea1 member",
+    ]
+    alice.click("#browser-list .entry:has-text('#kitchen')")
+    alice.wait_for("document.getElementById('title').textContent === '#kitchen'")
+    carol.expect("alice joined")
+
+
+HTML = '<img src=x onerror="window.pwned = 1"><b>bold</b> &amp; <script>window.pwned = 2</script>'
+
+
+def test_html_is_text_wherever_it_is(
+    server: DisroomProcess, visit: Visit, clients: Clients
+) -> None:
+    """In what is said, done, set as the topic, written privately, and left as word."""
+    alice = visit(server)
+    alice.enter("alice", "tea")
+    carol = user(clients, server, "carol", "tea")
+    for line in (
+        f"send {HTML}",
+        f"me {HTML}",
+        f"topic {HTML}",
+        f"away {HTML}",
+        f"msg alice {HTML}",
+    ):
+        carol.send_line(line)
+    alice.wait_for("document.querySelectorAll('.timeline:not([hidden]) .topic').length === 1")
+    assert alice.said() == [HTML]
+    assert alice.texts("#topic-text") == [HTML]
+    alice.write("/whois carol")
+    alice.says(f"away: {HTML}")
+    alice.click("#browse")
+    alice.shows("#browser-list .about")
+    assert alice.texts("#browser-list .about") == [HTML]
+    alice.click("#browser-close")
+    alice.go_to("carol")
+    assert alice.said() == [HTML]
+    assert alice.count("#conversation img, #conversation script, .text b:not(.nick), #topic b") == 0
+    assert alice.evaluate("window.pwned") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "links"),
+    [
+        ("see https://example.org/a_(b)?x=1&y=2.", ["https://example.org/a_(b)?x=1&y=2"]),
+        ("(http://example.org), and more", ["http://example.org"]),
+        ("javascript:alert(1) data:text/html,x ftp://example.org", []),
+        ("https://user@example.org https://", []),
+    ],
+)
+def test_links_lead_to_the_web_and_tell_it_nothing(
+    server: DisroomProcess, visit: Visit, clients: Clients, text: str, links: list[str]
+) -> None:
+    """The schemes http and https alone, in a tab that cannot reach back, without a referrer."""
+    alice = visit(server)
+    alice.enter("alice", "tea")
+    alice.write(text)
+    alice.says(text)
+    assert alice.said() == [text]
+    assert alice.texts(".said .text a") == links
+    for link in range(len(links)):
+        rel = f"document.querySelectorAll('.said .text a')[{link}].rel"
+        assert alice.evaluate(rel) == "noopener noreferrer"
+
+
+def test_a_person_of_telnet_and_netcat_alone_is_served_beside(
+    server: DisroomProcess, clients: Clients
+) -> None:
+    """The text port does not answer HTTP, and the web port no lines."""
+    confused = LineClient(clients, server.listening[-1])
+    confused.send_line("join tea")
+    confused.send_line("")
+    confused.expect("400 Bad Request")
