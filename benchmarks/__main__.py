@@ -51,8 +51,10 @@ def run(given: argparse.Namespace) -> None:
     layout = Layout.of(os.sched_getaffinity(0))
     runs = given.runs or (1 if given.quick else RUNS)
     plan = Plan(quick=given.quick)
-    results = Results(about=about(runs=runs, quick=given.quick, layout=str(layout)))
     directory = Path(tempfile.mkdtemp(prefix="disroom-bench-"))
+    results = Results(
+        about=about(runs=runs, quick=given.quick, layout=str(layout), directory=directory)
+    )
     try:
         with Stage(directory, layout) as stage, pinned([layout.generator]):
             for number in range(runs):

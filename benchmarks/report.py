@@ -20,6 +20,7 @@ def report(results: Results) -> list[str]:
         *_latency(results),
         *_storing(results),
         *_fan_out(results),
+        *_syncing(results),
         *_verbs(results),
         *_connecting(results),
         *_growth(results),
@@ -76,6 +77,20 @@ def _storing(results: Results) -> list[str]:
         rows.append((name, [f"{ratio:.2f}", *map(_number, figures)]))
     heads = ("rate / bare", "stored/s", "CPU us/msg")
     return _table("Storing, 50 senders, each awaiting its own", heads, rows)
+
+
+def _syncing(results: Results) -> list[str]:
+    rows = []
+    for key, name in (("default", "2m, the default"), ("always", "always")):
+        prefix = f"sync {key}"
+        ratio = results.ratio(f"{prefix} per_s", "sync default per_s")
+        waits = (results.median(f"{prefix} {p}_ms") for p in ("p50", "p99"))
+        rate = results.median(f"{prefix} per_s")
+        rows.append((name, [f"{ratio:.2f}", *map(_number, (rate, *waits))]))
+    where, disk = results.about.get("filesystem", "-"), results.median("sync disk p50_ms")
+    rows.append((f"the disk alone, {where}, fsync", ["", "", _number(disk), ""]))
+    heads = ("rate / 2m", "stored/s", "p50 ms", "p99 ms")
+    return _table("NATS's sync_interval, 50 senders; 100 a second", heads, rows)
 
 
 def _fan_out(results: Results) -> list[str]:

@@ -83,17 +83,33 @@ class Results:
         return cls(document["values"], document["about"], document["failures"])
 
 
-def about(*, runs: int, quick: bool, layout: str) -> dict[str, Any]:
-    """What a reader must know of a run, and nothing that names the machine."""
+def about(*, runs: int, quick: bool, layout: str, directory: Path) -> dict[str, Any]:
+    """What a reader must know of a run, and nothing that names the machine.
+
+    Args:
+        runs: How many rounds.
+        quick: Whether they are short.
+        layout: Who runs on which core.
+        directory: Where the brokers' data is.
+    """
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "runs": runs,
         "quick": quick,
         "cores": os.cpu_count(),
         "layout": layout,
+        "filesystem": filesystem(directory),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
     }
+
+
+def filesystem(directory: Path) -> str:
+    """The type of the file system that a directory is on; Linux only."""
+    mounts = [line.split() for line in Path("/proc/mounts").read_text("utf-8").splitlines()]
+    here = directory.resolve()
+    on = [(len(at), kind) for _, at, kind, *_ in mounts if here.is_relative_to(at)]
+    return max(on)[1] if on else "unknown"
 
 
 def compare(before: Results, after: Results) -> list[str]:

@@ -15,6 +15,7 @@ from benchmarks.dialects import DISROOM, NATS, Dialect
 from benchmarks.load import Load, entered
 from benchmarks.shapes import FANOUT, INSTANCES, MEMBERS, RATED, ROOMS, STORING, Shape
 from benchmarks.stage import Stage
+from benchmarks.syncing import syncing
 from benchmarks.traffic import Cost, Traffic, percentile
 
 RATE = 100.0
@@ -70,6 +71,7 @@ class Plan:
             scenarios += [
                 Scenario("verbs, among 1000", lambda stage: verbs.crowded(stage, self.times)),
                 Scenario("latency, four instances", partial(latency, self, INSTANCES[-1])),
+                Scenario("sync_interval", partial(waiting_for_the_disk, self)),
             ]
         return scenarios
 
@@ -119,6 +121,11 @@ def storing(plan: Plan, stage: Stage) -> Figures:
         "storing cpu_us": cost.cpu_us_per_message,
         "storing generator_percent": cost.busy,
     }
+
+
+def waiting_for_the_disk(plan: Plan, stage: Stage) -> Figures:
+    """With `sync_interval: always` and without."""
+    return syncing(stage, rate=RATE, warm_up=plan.warm_up, seconds=plan.seconds)
 
 
 def fan_out(plan: Plan, shape: Shape, stage: Stage) -> Figures:

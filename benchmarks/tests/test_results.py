@@ -11,7 +11,7 @@ from benchmarks.traffic import percentile
 
 def results(**values: list[float]) -> Results:
     """Five rounds' results."""
-    return Results(values, about(runs=5, quick=False, layout="anywhere"))
+    return Results(values, about(runs=5, quick=False, layout="anywhere", directory=Path("/proc")))
 
 
 def test_a_ratio_is_taken_within_each_round() -> None:
@@ -19,6 +19,11 @@ def test_a_ratio_is_taken_within_each_round() -> None:
     found = results(ours_us=[2.0, 20.0, 2.0], theirs_us=[1.0, 10.0, 1.0])
     assert found.ratio("ours_us", "theirs_us") == 2.0
     assert found.median("ours_us") == 2.0
+
+
+def test_the_file_system_is_that_of_the_data() -> None:
+    """Figures of a disk say of which kind it is, and not what is above it."""
+    assert results().about["filesystem"] == "proc"
 
 
 def test_what_is_saved_can_be_read_again(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ class NatsServer(Child):
         tls: Offer TLS, and demand it, with this certificate.
         monitoring: Serve HTTP as well, at `monitoring_url`.
         jetstream: Whether to have JetStream.
+        jetstream_config: Further settings of it.
         extra_config: Appended to the configuration file. Where it sets up authorization of its
             own, the server counts as ready when it refuses a client without credentials.
     """
@@ -49,6 +50,7 @@ class NatsServer(Child):
         tls: Certificates | None = None,
         monitoring: bool = False,
         jetstream: bool = True,
+        jetstream_config: str = "",
         extra_config: str = "",
     ) -> None:
         super().__init__(name, directory)
@@ -56,6 +58,7 @@ class NatsServer(Child):
         self._login = login
         self._tls = tls
         self._jetstream = jetstream
+        self._jetstream_config = jetstream_config
         self._port = ReservedPort()
         self._monitoring_port = ReservedPort() if monitoring else None
 
@@ -124,7 +127,8 @@ class NatsServer(Child):
         if self._monitoring_port is not None:
             lines.append(f"http: 127.0.0.1:{self._monitoring_port.number}")
         if self._jetstream:
-            lines.append(f'jetstream {{ store_dir: "{self.directory / "data"}" }}')
+            store = f'store_dir: "{self.directory / "data"}"'
+            lines.append(f"jetstream {{ {store}, {self._jetstream_config} }}")
         if self._login is not None:
             lines.append(self._login.config())
         if self._tls is not None:
