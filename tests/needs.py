@@ -7,6 +7,7 @@ CI=true in the environment nothing is left out: the test fails instead.
 
 import os
 import shutil
+import subprocess
 from collections import defaultdict
 from collections.abc import Generator
 
@@ -22,7 +23,11 @@ DEBIAN_PACKAGES = {
     "systemd-analyze": "systemd",
     "telnet": "telnet",
     "tmux": "tmux",
+    "unshare": "util-linux, and leave to make a user namespace",
 }
+
+PROBES = {"unshare": ["unshare", "--map-root-user", "--mount", "true"]}
+"""What tells of programs that may be there and not work."""
 
 PROPERTY = "missing-program"
 
@@ -72,6 +77,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(LeftOut(config), "left-out")
 
 
+def _works(program: str) -> bool:
+    if shutil.which(program) is None:
+        return False
+    probe = PROBES.get(program)
+    return probe is None or subprocess.run(probe, capture_output=True).returncode == 0
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Leave the test out, or fail it, before its fixtures are made."""
@@ -79,7 +91,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     unknown = [program for program in programs if program not in DEBIAN_PACKAGES]
     if unknown:
         pytest.fail(f"tests/needs.py does not know {', '.join(unknown)}", pytrace=False)
-    missing = [program for program in dict.fromkeys(programs) if shutil.which(program) is None]
+    missing = [program for program in dict.fromkeys(programs) if not _works(program)]
     if not missing:
         return
     item.user_properties += [(PROPERTY, program) for program in missing]

@@ -6,20 +6,25 @@ import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from tests.cluster.chat import Chat, history, user
+from tests.cluster.chat import Chat, history, ids, user
 from tests.eventually import eventually_blocking
 from tests.faults.crowd import Crowd
 from tests.faults.report import Fault
 from tests.processes.client import LineClient
 from tests.processes.disroom import DisroomProcess
 from tests.processes.nats import NatsServer
+from tests.processes.small_disk import NatsOnSmallDisk, SmallDisk
 from tests.processes.text_client import Clients
 
 NewNats = Callable[..., NatsServer]
 DESCRIPTORS = 200
+DISK_MEBIBYTES = 16
+GIVE_UP_SECONDS = 17.0
+"""A message is tried for 15, and the last attempt is waited for."""
 
 
 def test_a_message_above_what_nats_takes(
@@ -60,6 +65,59 @@ def test_a_stream_that_is_full_and_discards_what_is_new(
     error = ann.expect(r"^Error: .*\(not-stored\)$", timeout=3)
     assert history(ann, "tea") == ["<1>"]
     fault.reported("stream full, discard new", repr(error))
+
+
+@pytest.mark.faults
+@pytest.mark.needs("unshare")
+def test_the_disk_is_full(tmp_path: Path, chat: Chat, clients: Clients, fault: Fault) -> None:
+    """Senders are told within the time, the rest goes on, and nothing acknowledged is lost.
+
+    NATS answers no more what it cannot write, and does not try again when there is room: it has to
+    be restarted (see docs/operations.md). Whether it recovers by itself is not asked here.
+    """
+    disk_directory, nats_directory = tmp_path / "disk", tmp_path / "nats"
+    with (
+        SmallDisk(disk_directory, DISK_MEBIBYTES) as disk,
+        NatsOnSmallDisk(nats_directory, disk) as nats,
+    ):
+        chat.nats_url = nats.url
+        server = chat.instance()
+        ann, ben = (user(clients, server, nick, "tea") for nick in ("ann", "ben"))
+        ann.send_line("send <1>")
+        ben.expect("ann: <1>$")
+        disk.fill()
+        full = time.monotonic()
+        fault.proved(f"{disk.free_bytes} of {DISK_MEBIBYTES} MiB left")
+        for number in (2, 3, 4):  # the first may fit into the last page
+            ann.send_line(f"send <{number}> {'x' * 3000}")
+        ann.expect("^-- your message is delayed; still trying$", timeout=3)
+        before = history(ann, "tea")
+        assert before in (["<1>"], ["<1>", "<2>"])
+        late = user(clients, server, "late", "tea")
+        late.send_line("msg ann psst")
+        ann.expect(r"^\[.*\] \(private\) late: psst$")
+        errors = [ann.expect(r"^Error: .*\(not-stored\)$", timeout=20) for _ in range(2)]
+        told = time.monotonic() - full
+        fault.proved(f"the log: {nats.output().rpartition(': ')[2].strip()}")
+        assert "no space left" in nats.output()
+        disk.make_room()
+        nats.restart()
+        eventually_blocking(lambda: said(ann, "<5>"), timeout=5)
+        ben.expect("ann: <5>$")
+        stored = history(ann, "tea")
+        with nats.connect() as raw:
+            in_stream = ids([m.payload.decode() for m in raw.stream_messages(chat.name)])
+    fault.reported("disk full", f"{errors[0]!r}, both after {told:.1f} s", f"stored {stored}")
+    assert told < GIVE_UP_SECONDS
+    assert stored == in_stream
+    assert stored[: len(before)] == before and stored[-1] == "<5>"
+    assert len(set(stored)) == len(stored)
+
+
+def said(client: LineClient, what: str) -> bool:
+    """Say it, and tell whether it was stored."""
+    client.send_line(f"send {what}")
+    return client.expect(f": {what}$|not-stored", timeout=20).endswith(what)
 
 
 @contextmanager

@@ -37,6 +37,7 @@ class NatsServer(Child):
         monitoring: Serve HTTP as well, at `monitoring_url`.
         jetstream: Whether to have JetStream.
         jetstream_config: Further settings of it.
+        store: Where its data is; by default in the directory.
         extra_config: Appended to the configuration file. Where it sets up authorization of its
             own, the server counts as ready when it refuses a client without credentials.
     """
@@ -51,6 +52,7 @@ class NatsServer(Child):
         monitoring: bool = False,
         jetstream: bool = True,
         jetstream_config: str = "",
+        store: Path | None = None,
         extra_config: str = "",
     ) -> None:
         super().__init__(name, directory)
@@ -59,6 +61,7 @@ class NatsServer(Child):
         self._tls = tls
         self._jetstream = jetstream
         self._jetstream_config = jetstream_config
+        self._store = store or directory / "data"
         self._port = ReservedPort()
         self._monitoring_port = ReservedPort() if monitoring else None
 
@@ -127,8 +130,7 @@ class NatsServer(Child):
         if self._monitoring_port is not None:
             lines.append(f"http: 127.0.0.1:{self._monitoring_port.number}")
         if self._jetstream:
-            store = f'store_dir: "{self.directory / "data"}"'
-            lines.append(f"jetstream {{ {store}, {self._jetstream_config} }}")
+            lines.append(f'jetstream {{ store_dir: "{self._store}", {self._jetstream_config} }}')
         if self._login is not None:
             lines.append(self._login.config())
         if self._tls is not None:
