@@ -75,7 +75,7 @@ class _Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Server(_Section, frozen=True):
-    """How clients reach this instance, and what it is called."""
+    """How clients reach this instance, what it is called, and how many processes it is."""
 
     port: Port | None = None
     interface: str = ""
@@ -86,6 +86,7 @@ class Server(_Section, frozen=True):
     web_proxies: tuple[str, ...] = ()
     admin: str = ""
     instance_name: str = ""
+    workers: Annotated[int, Meta(ge=1, le=64)] = 1
     state_dir: str = ""
     motd: str = ""
     timezone: str = "UTC"
@@ -248,7 +249,7 @@ def load(
     for key, value in (options or {}).items():
         _set(tree, key, value)
     try:
-        config = msgspec.convert(tree, Config, strict=False, dec_hook=_decode)
+        config = msgspec.convert(tree, Config, strict=False, dec_hook=decode_value)
     except msgspec.ValidationError as error:
         raise ConfigError(f"configuration: {_in_words(error)}") from error
     _check(config)
@@ -292,7 +293,8 @@ def _set(tree: dict[str, Any], key: str, value: Any) -> None:
     table[last] = value
 
 
-def _decode(kind: type, value: object) -> object:
+def decode_value(kind: type, value: object) -> object:
+    """Read a value of one of our own kinds, as msgspec's ``dec_hook``."""
     if issubclass(kind, Duration | Size):
         return kind.parse(value)
     raise NotImplementedError(kind)

@@ -6,11 +6,13 @@ import atexit
 import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.error import ReactorNotRunning
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
@@ -55,6 +57,8 @@ class DisroomService(Service):
         reactor: Stopped where a start fails.
         ready: Called with True once all parts work, and with False when stopping begins.
         foreground: Whether a failed start can still set the exit status.
+        cannot_start: Called, in place of the log, with the reason why it cannot.
+        stop_seconds: All of stopping.
     """
 
     name = "disroom"
@@ -68,14 +72,19 @@ class DisroomService(Service):
         ready: Callable[[bool], None],
         foreground: bool = True,
         adopted: Callable[[Any], None] = lambda parent: None,
+        cannot_start: Callable[[str], None] | None = None,
+        stop_seconds: float = STOP_SECONDS,
     ) -> None:
         self._parts = parts
         self._reactor = reactor
         self._ready = ready
         self._foreground = foreground
         self._adopted = adopted
+        self._cannot_start = cannot_start or self._log_reason
+        self._stop_seconds = stop_seconds
         self._started: list[NamedPart] = []
         self._starting: Deferred[None] | None = None
+        self._given_up = False
 
     def setServiceParent(self, parent: Any) -> None:
         """Join the application; the last moment to say where its log goes."""
@@ -101,26 +110,31 @@ class DisroomService(Service):
 
     def _failed(self, failure: Any) -> None:
         self._starting = None
-        if failure.check(CancelledError):
+        if self._given_up:  # what is cancelled may fail with anything
             return
         if failure.check(StartError):
-            self._log.critical("Cannot start: {reason}", reason=failure.getErrorMessage())
+            self._cannot_start(failure.getErrorMessage())
         else:
             self._log.failure("Cannot start", failure)
         if self._foreground:
             exit_with_failure()
-        self._reactor.stop()
+        with suppress(ReactorNotRunning):  # a signal came first
+            self._reactor.stop()
+
+    def _log_reason(self, reason: str) -> None:
+        self._log.critical("Cannot start: {reason}", reason=reason)
 
     def stopService(self) -> Deferred[None]:
-        """Stop everything that was started, within `STOP_SECONDS`."""
+        """Stop everything that was started, within `stop_seconds`."""
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        self._given_up = True
         if self._starting:
             self._starting.cancel()
         self._ready(False)
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        deadline = self._reactor.seconds() + STOP_SECONDS
+        deadline = self._reactor.seconds() + self._stop_seconds
         for part in reversed(self._started):
             # Without time left a part is still told to stop, and what it does at once is done.
             seconds = min(part.seconds, max(deadline - self._reactor.seconds(), 0.0))

@@ -157,11 +157,16 @@ def _client_settings(config: Config, endpoint: str) -> dict[str, Any]:
         "queue_bytes": int(config.limits.queue_bytes),
         "flood": config.flood,
         "motd": _motd(config.server.motd),
-        "proxied": endpoint.startswith("haproxy:"),
+        "proxied": is_proxied(endpoint),
         "unread": float(config.limits.unread),
         "unnamed": float(config.limits.unnamed),
         "idle": float(config.limits.idle),
     }
+
+
+def is_proxied(endpoint: str) -> bool:
+    """Whether a proxy tells where the connections of an endpoint string are from."""
+    return endpoint.startswith("haproxy:")
 
 
 def most_connections(config: Config) -> int:

@@ -15,7 +15,7 @@ if "twisted.internet.reactor" not in sys.modules:
 
 import gc
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
@@ -47,7 +47,7 @@ from disroom.config import Config, ConfigError, default_instance_name
 from disroom.logs import log_observer
 from disroom.options import Options
 from disroom.preflight import check
-from disroom.service import DisroomService, NamedPart, Periodic, Steps
+from disroom.service import DisroomService, NamedPart, Part, Periodic, Steps
 from disroom.transports.client import Reception
 from disroom.transports.connections import Connections
 from disroom.transports.firstbyte import FirstByteFactory
@@ -56,6 +56,9 @@ from disroom.transports.line import LineFactory
 from disroom.transports.listeners import Listener, ListenError, Listeners, parse_endpoint
 from disroom.transports.outbox import Flusher
 from disroom.wire.line import LineFormat
+from disroom.workers.dealer import Dealer
+from disroom.workers.process import WorkerError
+from disroom.workers.supervisor import Supervisor
 
 __all__ = ["Options", "makeService"]
 
@@ -64,6 +67,9 @@ RETENTION_SECONDS = 5.0
 RIVALS_SECONDS = 0.5
 GARBAGE_THRESHOLD = 20_000
 
+Factories = Sequence[tuple[str, IProtocolFactory]]
+Health = Callable[[], Mapping[str, bool]]
+
 
 def makeService(options: Options) -> IService:
     """Put an instance together; nothing is connected or spawned before it is started.
@@ -71,16 +77,82 @@ def makeService(options: Options) -> IService:
     When twistd becomes a daemon it forks between this and the start of the service.
     """
     config = options.config
+    twistd: Mapping[str, Any] = options.parent or {}
     try:
         check(config)
-        return _instance(config, options.parent or {})
+        parts = _workers(config) if config.server.workers > 1 else _alone(config)
     except (ConfigError, BrokerError, ListenError) as error:
         sys.exit(f"disroom: {error}")
+    return DisroomService(
+        parts,
+        reactor=reactor,
+        ready=_ready,
+        foreground=bool(twistd.get("nodaemon")),
+        adopted=lambda parent: _choose_log(parent, config, twistd),
+    )
 
 
-def _instance(config: Config, twistd: Mapping[str, Any]) -> IService:
-    runtime = TwistedRuntime(reactor)
+def _alone(config: Config) -> list[NamedPart]:
+    """An instance that listens for itself."""
+    connections = Connections(
+        settings.most_connections(config), config.limits.connections_per_address
+    )
+
+    def listeners(factories: Factories) -> Part:
+        found = [Listener(text, parse_endpoint(reactor, text), each) for text, each in factories]
+        return Listeners(reactor, found, connections)
+
     name = config.server.instance_name or default_instance_name()
+    parts, health = instance(config, name, connections=connections, listeners=listeners)
+    return parts + _admin(config, health)
+
+
+def _workers(config: Config) -> list[NamedPart]:
+    """A parent that listens and holds the brokers, and its workers; see `disroom.worker`."""
+    brokers = _embedded_brokers(config) if config.embedded else None
+    name = config.server.instance_name or default_instance_name()
+    endpoints = [text for text, _ in settings.endpoints(config)]
+    proxied = [settings.is_proxied(text) for text in endpoints]
+    if config.server.web:
+        endpoints.append(settings.web_endpoint(config))
+        proxied.append(True)  # by a header, perhaps
+    supervisor = Supervisor(
+        reactor,
+        [f"{name}-{number + 1}" for number in range(config.server.workers)],
+        config,
+        alone=lambda: brokers is not None and brokers.alone,
+        proxied=proxied,
+    )
+    dealer = Dealer(reactor, endpoints, supervisor.deal)
+    parts = [NamedPart("embedded brokers", brokers, (BrokerError,), seconds=3.0)] if brokers else []
+    parts += [
+        NamedPart("workers", supervisor, (WorkerError,), seconds=4.0),
+        NamedPart("listeners", dealer, (ListenError,)),
+    ]
+    return parts + _admin(config, supervisor.health)
+
+
+def instance(
+    config: Config,
+    name: str,
+    *,
+    connections: Connections,
+    listeners: Callable[[Factories], Part],
+    alone: bool = False,
+) -> tuple[list[NamedPart], Health]:
+    """Put an instance together.
+
+    Args:
+        config: Of the whole service.
+        name: That no other instance has.
+        connections: Counts those of the clients.
+        listeners: Makes what brings them in, of each endpoint string and what serves it.
+        alone: No other instance can have users, though one may use the embedded brokers.
+
+    Returns:
+        Its parts, and what tells whether its brokers are there.
+    """
+    runtime = TwistedRuntime(reactor)
     brokers = _embedded_brokers(config) if config.embedded else None
     find_redis = _redis_of(brokers) if brokers else _redis_as_configured(config)
 
@@ -100,7 +172,7 @@ def _instance(config: Config, twistd: Mapping[str, Any]) -> IService:
         address=find_redis,
         instance_name=name,
         fresh_id=runtime.fresh_id,
-        alone=lambda: brokers is not None and brokers.alone,
+        alone=lambda: alone or (brokers is not None and brokers.alone),
         reincarnated=courier.set_incarnation,
     )
     rivals = Rivals(nats, presence, clock=reactor, prefix=config.stream.subjects)
@@ -124,7 +196,9 @@ def _instance(config: Config, twistd: Mapping[str, Any]) -> IService:
         NamedPart("answers about nicks", Steps(rivals.serve, rivals.stop)),
         NamedPart("nicks", Periodic(reactor, "Asking about nicks", RIVALS_SECONDS, rivals.look)),
         NamedPart("hub", Periodic(reactor, "The hub's round", HUB_SECONDS, hub.tick)),
-        NamedPart("listeners", _listeners(config, hub, name), (ListenError,)),
+        NamedPart(
+            "listeners", listeners(_factories(config, hub, connections, name)), (ListenError,)
+        ),
         NamedPart("end of the sessions", Steps(lambda: None, hub.stop)),
     ]
     if brokers:
@@ -135,28 +209,25 @@ def _instance(config: Config, twistd: Mapping[str, Any]) -> IService:
         )
         purging = Periodic(reactor, "Purging empty rooms", RETENTION_SECONDS, retention.run)
         parts.append(NamedPart("retention", purging))
-    if config.server.admin:
-        parts.append(_admin(config, lambda: {"nats": nats.connected, "redis": presence.connected}))
-    return DisroomService(
-        parts,
-        reactor=reactor,
-        ready=_ready,
-        foreground=bool(twistd.get("nodaemon")),
-        adopted=lambda parent: _choose_log(parent, config, twistd),
-    )
+    return parts, lambda: {"nats": nats.connected, "redis": presence.connected}
 
 
 def _ready(ready: bool) -> None:
-    """Tell systemd; and collect garbage rarely from now on.
+    """Tell systemd."""
+    systemd.notify("READY=1" if ready else "STOPPING=1")
+    if ready:
+        rarely_collect_garbage()
+
+
+def rarely_collect_garbage() -> None:
+    """Take what is there for permanent, and look for cycles seldom.
 
     Next to nothing here is in a cycle: messages and events die by their reference counts, and by
     default the collector takes a tenth of the time of a busy instance.
     """
-    systemd.notify("READY=1" if ready else "STOPPING=1")
-    if ready:
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(GARBAGE_THRESHOLD, 20, 20)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_THRESHOLD, 20, 20)
 
 
 def _embedded_brokers(config: Config) -> EmbeddedBrokers:
@@ -185,43 +256,42 @@ def _redis_as_configured(config: Config) -> Callable[[], RedisPlace]:
     return lambda: settings.redis_address(config)  # a password's file may change meanwhile
 
 
-def _listeners(config: Config, hub: Hub, name: str) -> Listeners:
-    connections = Connections(
-        settings.most_connections(config), config.limits.connections_per_address
-    )
+def _factories(config: Config, hub: Hub, connections: Connections, name: str) -> Factories:
     reception = Reception(reactor, hub, connections, Flusher(reactor, soon), name)
     lines = LineFormat(ZoneInfo(config.server.timezone))
     frames = frame_format()
-    listeners = []
+    factories = []
     for text, telnet in settings.endpoints(config):
         line_settings = settings.line_settings(config, text, telnet=telnet)
         factory: IProtocolFactory = LineFactory(reception, format=lines, settings=line_settings)
         if not telnet:  # which sends a 0x00 of its own, in IAC DO BINARY
             factory = FirstByteFactory(factory, lambda client: FrameProtocol(client, frames))
-        listeners.append(Listener(text, parse_endpoint(reactor, text), factory))
+        factories.append((text, factory))
     if config.server.web:
-        listeners.append(_web(config, reception))
-    return Listeners(reactor, listeners, connections)
+        factories.append(_web(config, reception))
+    return factories
 
 
-def _web(config: Config, reception: Reception) -> Listener:
+def _web(config: Config, reception: Reception) -> tuple[str, IProtocolFactory]:
     from disroom.transports.web import web_site  # twisted.web costs 0.1 s of the start
 
     text = settings.web_endpoint(config)
-    site = web_site(
+    site: IProtocolFactory = web_site(
         reception,
         settings.web_settings(config, text),
         origins=settings.web_origins(config),
         proxies=settings.web_proxies(config),
     )
-    return Listener(text, parse_endpoint(reactor, text), site)
+    return text, site
 
 
-def _admin(config: Config, health: Callable[[], Mapping[str, bool]]) -> NamedPart:
+def _admin(config: Config, health: Health) -> list[NamedPart]:
+    if not config.server.admin:
+        return []
     from disroom.transports.admin import Admin  # twisted.web costs 0.1 s of the start
 
     admin = Admin(reactor, settings.admin_endpoint(config.server.admin), health)
-    return NamedPart("admin", admin, (ListenError,))
+    return [NamedPart("admin", admin, (ListenError,))]
 
 
 def _choose_log(application: Any, config: Config, twistd: Mapping[str, Any]) -> None:

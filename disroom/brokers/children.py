@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -63,17 +63,46 @@ def spawn(
     """
     child = Child(reactor, name)
     try:
-        reactor.spawnProcess(
-            child,
-            sys.executable,
-            [sys.executable, "-I", "-S", str(SHIM), guard, str(os.getpid()), *command],
-            # Our own settings may hold credentials, and /proc shows a process's environment.
-            env={key: value for key, value in os.environ.items() if not key.startswith("DISROOM_")},
-            childFDs={0: "w", 1: "r", 2: "r", 3: lock},
-        )
+        spawn_guarded(reactor, child, command, descriptors={3: lock}, guard=guard)
     except OSError as error:
         raise BrokerError(f"{name} cannot be started: {error.strerror}") from error
     return child
+
+
+def spawn_guarded(
+    reactor: IReactorProcess,
+    child: "Child",
+    command: Sequence[str],
+    *,
+    descriptors: Mapping[int, int],
+    guard: Guard,
+    env: Mapping[str, str] | None = None,
+) -> None:
+    """Start any program through the shim, in a session of its own; from the thread as `spawn`.
+
+    Args:
+        reactor: Spawns the process.
+        child: What becomes of it.
+        command: The executable's path and its arguments.
+        descriptors: What it has open besides its standard streams, and as which number.
+        guard: How it is made to end with us.
+        env: Its environment; by default `inherited_environment`.
+
+    Raises:
+        OSError: The system refuses another process.
+    """
+    reactor.spawnProcess(
+        child,
+        sys.executable,
+        [sys.executable, "-I", "-S", str(SHIM), guard, str(os.getpid()), *command],
+        env=inherited_environment() if env is None else env,
+        childFDs={0: "w", 1: "r", 2: "r", **descriptors},
+    )
+
+
+def inherited_environment() -> dict[str, str]:
+    """Return ours without our settings, which may hold credentials: /proc shows what it is."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("DISROOM_")}
 
 
 class Child(ProcessProtocol):
@@ -108,13 +137,17 @@ class Child(ProcessProtocol):
             waiting.callback(None)
         return waiting
 
-    async def stop(self) -> None:
-        """End it: SIGTERM, after 2 s SIGKILL. Returns when it has ended, at most 3 s later."""
-        for name, patience in (("TERM", TERM_SECONDS), ("KILL", KILL_SECONDS)):
+    async def stop(self, patience: float = TERM_SECONDS) -> None:
+        """End it: SIGTERM, and SIGKILL if it runs on.
+
+        Args:
+            patience: Seconds until the SIGKILL; a second later this returns in any case.
+        """
+        for name, seconds in (("TERM", patience), ("KILL", KILL_SECONDS)):
             with contextlib.suppress(ProcessExitedAlready):
                 self.transport.signalProcess(name)
             with contextlib.suppress(TimeoutError):
-                await self.ended().addTimeout(patience, self._reactor)
+                await self.ended().addTimeout(seconds, self._reactor)
                 return
         log.error("{name}, process {pid}, does not end", name=self._name, pid=self.pid)
 

@@ -47,7 +47,7 @@ class Connections:
         Raises:
             TooManyConnections: There are too many from there.
         """
-        if not self._most_per_address or host is None or ip_address(host).is_loopback:
+        if not self._most_per_address or host is None or not has_limit(host):
             return
         if self._per_host[host] >= self._most_per_address:
             raise TooManyConnections(self._most_per_address)
@@ -80,3 +80,8 @@ class Connections:
         else:
             deferred.callback(None)
         return deferred
+
+
+def has_limit(host: str) -> bool:
+    """Whether connections from an IP address are counted; those from loopback are not."""
+    return not ip_address(host).is_loopback

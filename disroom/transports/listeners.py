@@ -112,9 +112,14 @@ class Listeners:
         """Listen no more, say goodbye to everybody and wait until that is read, within a second."""
         for port in self._ports:
             await maybeDeferred(port.stopListening)
-        self._connections.close_all()
-        with suppress(TimeoutError):
-            await self._connections.all_gone().addTimeout(GOODBYE_SECONDS, self._reactor)
+        await farewell(self._connections, self._reactor)
+
+
+async def farewell(connections: Connections, reactor: Any) -> None:
+    """Say goodbye to everybody and wait until that is read, `GOODBYE_SECONDS` at the most."""
+    connections.close_all()
+    with suppress(TimeoutError):
+        await connections.all_gone().addTimeout(GOODBYE_SECONDS, reactor)
 
 
 def shown(address: IAddress) -> str:

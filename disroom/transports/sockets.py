@@ -39,7 +39,7 @@ def tune(transport: Any) -> None:
     transport.setTcpNoDelay(True)  # without it a round trip takes 44 ms: Nagle and delayed ACKs
     transport.setTcpKeepAlive(True)
     handle = transport.getHandle()
-    if not isinstance(handle, socket.socket) or handle.family not in _INTERNET:
+    if not isinstance(handle, socket.socket) or not is_internet(handle):
         return  # TLS in memory, or a unix socket that passes for TCP
     # Telnet's SYNCH is urgent; out of line, its data mark would turn up by itself.
     handle.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
@@ -96,3 +96,8 @@ def unsent(transport: Any) -> int:
 def host_of(transport: Any) -> str | None:
     """The IP address at the other end, None where there is none."""
     return getattr(transport.getPeer(), "host", None)
+
+
+def is_internet(handle: socket.socket) -> bool:
+    """Whether the other end has an IP address."""
+    return handle.family in _INTERNET

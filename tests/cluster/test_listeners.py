@@ -29,6 +29,14 @@ def short() -> Iterator[Path]:
         yield Path(directory)
 
 
+@pytest.fixture(params=["alone", "workers"])
+def chat(request: pytest.FixtureRequest, chat: Chat) -> Chat:
+    """Instances that listen for themselves, and such with workers."""
+    if request.param == "workers":
+        chat.settings["DISROOM_WORKERS"] = "2"
+    return chat
+
+
 def tls_endpoint(certificates: Certificates) -> str:
     """The option for a TLS listener."""
     files = f"privateKey={certificates.key}:certKey={certificates.certificate}"

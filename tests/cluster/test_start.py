@@ -81,11 +81,12 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
             os.kill(daemon.pid, signal.SIGKILL)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_a_daemon(form: str, daemon: Daemon, clients: Clients) -> None:
+def test_a_daemon(form: str, workers: int, daemon: Daemon, clients: Clients) -> None:
     """`twistd disroom` returns at once; people chat; SIGTERM ends it and removes the pid file."""
     log = daemon.directory / "twistd.log"
-    assert daemon.start(f"--log-format={form}") == (0, "")
+    assert daemon.start(f"--log-format={form}", f"--workers={workers}") == (0, "")
     [where] = eventually_blocking(lambda: LISTENING.findall(log.read_text(encoding="utf-8")))
     ann = LineClient(clients, parse_address(where))
     ann.send_line("nick ann\njoin tea\nsend hello")
@@ -183,14 +184,17 @@ def port_of(url: str) -> tuple[str, int]:
     return "127.0.0.1", int(url.rpartition(":")[2])
 
 
-def test_systemd_is_told(chat: Chat, clients: Clients, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_systemd_is_told(workers: int, chat: Chat, clients: Clients, tmp_path: Path) -> None:
     """READY=1 comes when people can connect, and STOPPING=1 when they no longer should."""
     directory = Path(tempfile.mkdtemp(prefix="notify-"))  # the path of a socket must be short
     path = directory / "socket"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
         told.bind(str(path))
         told.settimeout(15)
-        arguments: dict[str, Any] = chat.arguments(env={"NOTIFY_SOCKET": str(path)})
+        arguments: dict[str, Any] = chat.arguments(
+            env={"NOTIFY_SOCKET": str(path), "DISROOM_WORKERS": str(workers)}
+        )
         with DisroomProcess(tmp_path, **arguments).launch() as server:
             assert told.recv(100) == b"READY=1"
             LineClient(clients, server.address).expect("Welcome")
