@@ -17,6 +17,7 @@ from tests.processes.certificates import Certificates
 from tests.processes.child import die_with_parent
 from tests.processes.client import LineClient
 from tests.processes.disroom import DisroomProcess
+from tests.processes.frame_client import FrameClient
 from tests.processes.text_client import Clients
 
 IAC_DO_BINARY = b"\xff\xfd\x00"
@@ -99,6 +100,42 @@ def test_several_at_once(
     people["tls"].send_line("exit")
     people["tls"].expect("Goodbye!")
     people["tls"].wait_ended()
+
+
+def test_frames_wherever_one_may_listen(
+    chat: Chat, clients: Clients, certificates: Certificates, short: Path
+) -> None:
+    """Programs speak frames on every listener but telnet's, where a zero may be telnet's own."""
+    path = short / "chat.sock"
+    server = chat.instance(
+        options=[
+            "--interface=127.0.0.1",
+            "--telnet=0",
+            tls_endpoint(certificates),
+            f"--listen=unix:{path}",
+            "--listen=haproxy:tcp:0:interface=127.0.0.1",
+        ]
+    )
+    plain, tls, unix, haproxy, telnet = server.listening
+    programs = {
+        "plain": FrameClient(clients, plain),
+        "tls": FrameClient(clients, tls, tls=certificates.client_context()),
+        "unix": FrameClient(clients, unix),
+        "haproxy": FrameClient(clients, haproxy),
+    }
+    programs["haproxy"].send(b"PROXY TCP4 192.0.2.7 192.0.2.1 50000 8080\r\n")
+    for nick, program in programs.items():
+        assert program.ask("nick", nick=nick)["type"] == "ok"
+        assert program.ask("join", room="tea")["type"] == "ok"
+    for nick, program in programs.items():
+        assert program.ask("send", room="tea", text=f"hello from {nick}")["type"] == "ok"
+    for program in programs.values():
+        for nick in programs:
+            program.expect_message("said", nick=nick, text=f"hello from {nick}")
+    person = LineClient(clients, telnet)
+    person.expect("Welcome")
+    person.send(b"\0\0\0\x10\r\nping\r\n")
+    person.expect("^Pong$")
 
 
 def test_the_proxy_protocol(chat: Chat, clients: Clients) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ class FrameClient(LineClient):
     Args:
         clients: The group to read it with.
         address: Host and port, or a unix socket's path.
-        receive_buffer: As in `LineClient`.
+        tls, receive_buffer: As in `LineClient`.
 
     Attributes:
         messages: All that were read, in order, without the greeting.
@@ -35,6 +36,7 @@ class FrameClient(LineClient):
         clients: Clients,
         address: tuple[str, int] | Path,
         *,
+        tls: ssl.SSLContext | None = None,
         receive_buffer: int | None = None,
     ) -> None:
         self.messages: list[Map] = []
@@ -42,7 +44,7 @@ class FrameClient(LineClient):
         self._greeted = False
         self._at = 0
         self._last = 0
-        super().__init__(clients, address, receive_buffer=receive_buffer)
+        super().__init__(clients, address, tls=tls, receive_buffer=receive_buffer)
 
     def request(self, op: str, **fields: Any) -> int:
         """Send a request and return its id."""
