@@ -52,7 +52,6 @@ class FrameDecoder:
             size = int.from_bytes(self._kept[at:start], "big")
             if size > self._most:
                 self.fault = FrameTooLong(self._most)
-                self._kept.clear()
                 return bodies
             if len(self._kept) < start + size:
                 break

@@ -13,15 +13,19 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from disroom.chat.errors import NotStored
+from disroom.chat.events import Draft
+from disroom.chat.names import Nick, RoomName
 from disroom.chat.outgoing import DELAYED_SECONDS
 from disroom.transports.firstbyte import FirstByteFactory
 from disroom.transports.frame import FrameProtocol, frame_format
+from disroom.transports.lane import CROWDED
 from disroom.transports.line import LineFactory, LineSettings
 from disroom.transports.peer import REMEMBERED
 from disroom.wire.errors import GoingDown
 from disroom.wire.frame import LENGTH_BYTES, MOST_BYTES, FrameDecoder, encode
 from disroom.wire.line import GOODBYE, PONG, WELCOME, LineFormat
 from disroom.wire.requests import OPS
+from tests.chat.world import outcome
 from tests.transports.house import House
 
 Map = dict[str, Any]
@@ -297,6 +301,22 @@ def test_what_is_late_or_not_stored_is_told_with_the_request(house: FrameHouse) 
     ]
 
 
+def test_what_was_reported_as_not_stored_and_is_there_is_told_with_the_request(
+    house: FrameHouse,
+) -> None:
+    """A device that was told to send again learns that it need not."""
+    device = house.program()
+    session = device.answer("hello", nick="dev")["session"]
+    device.answer("join", room="tea")
+    house.instance.gate.fail("append", NotStored())
+    assert device.answer("send", room="tea", text="23.5", key="r-1")["code"] == "not-stored"
+    sent, id_ = device.last, f"{session}-r-1"
+    draft = Draft(id_, "said", Nick.parse("dev"), session, "23.5")
+    outcome(house.world.stream.append(RoomName.parse("tea"), draft))
+    stored = {"type": "stored", "room": "tea", "seq": 1, "id": id_, "request": sent}
+    assert [m for m in device.read() if m["type"] == "stored"] == [stored]
+
+
 def test_only_the_last_requests_are_remembered(house: FrameHouse) -> None:
     """What a client that sends for years makes the server keep is bounded."""
     device = house.program("dev", "tea")
@@ -541,6 +561,28 @@ def test_who_takes_no_name_or_is_silent_is_closed() -> None:
     house.turn(10.0)
     assert device.read()[-1]["code"] == "idle"
     assert device.closed
+
+
+def test_who_asks_now_and_then_is_not_silent() -> None:
+    """A device that pings is let be."""
+    house = FrameHouse(idle=10.0)
+    device = house.program("dev")
+    for _ in range(3):
+        house.turn(6.0)
+        assert device.answer("ping") == {"type": "ok"}
+    assert not device.closed
+
+
+def test_while_too_much_waits_nothing_more_is_read(house: FrameHouse) -> None:
+    """The rest stays in the network, and is read when there is place again."""
+    device = house.program("dev")
+    house.instance.gate.hold("locate")
+    device.ask("whois", nick="dev")
+    device.type(b"".join(device.request("ping") for _ in range(CROWDED)))
+    assert device.paused
+    house.instance.gate.release()
+    assert len(device.read()) == CROWDED + 1
+    assert not device.paused
 
 
 # The end.
