@@ -15,6 +15,7 @@ from disroom.chat.interfaces import (
     Change,
     IPresence,
     IPresenceWatcher,
+    Listing,
     Resumed,
     RoomSummary,
     Roster,
@@ -317,12 +318,13 @@ class MemoryPresence:
         held = self._held(session)
         before = self._store.rooms[room].version if room in self._store.rooms else 0
         joined = self._store.room(room)
-        if session not in joined.members:
+        new, version = session not in joined.members, joined.version + 1
+        if new:
             joined.members.append(session)
             held.rooms.append(joined.name)
             self._store.change(joined, joined=(self._store.member(session),))
-        if known and known == before:
-            return Roster(joined.name, joined.version, None)
+        if 0 < known <= before:
+            return Roster(joined.name, version if new else known, None)
         return self._roster(joined)
 
     async def leave(self, session: str, room: RoomName, reason: str) -> None:
@@ -353,6 +355,13 @@ class MemoryPresence:
         """Read who is in a room."""
         self._reach()
         return self._roster(self._store.rooms.get(room, _Room(room, 0)))
+
+    async def listing(self, room: RoomName, most: int, known: int) -> Listing:
+        """Read the members of a room that came first."""
+        roster = await self.users(room)
+        members = roster.members or ()
+        right = 0 < known == roster.version
+        return Listing(roster.name, len(members), None if right else members[:most])
 
     async def rooms(self, most: int) -> tuple[tuple[RoomSummary, ...], int]:
         """Read the rooms with people, fullest first, at most ``most``, and how many there are."""

@@ -7,9 +7,11 @@ share, and all keys, are in ``store.lua``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
+from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from disroom.adapters.redis_address import RedisPlace
@@ -20,19 +22,23 @@ from disroom.adapters.redis_lease import boot_time
 from disroom.adapters.redis_scripts import (
     EmptiedReply,
     JoinReply,
+    ListingReply,
     LocateReply,
     Reply,
     ResumeReply,
     RoomsReply,
     UsersReply,
     VersionsReply,
+    in_order,
     members_of,
 )
 from disroom.adapters.redis_settings import RedisSettings
 from disroom.chat.errors import NickTaken, NoSession, PresenceUnavailable
+from disroom.chat.events import Member
 from disroom.chat.interfaces import (
     IPresence,
     IPresenceWatcher,
+    Listing,
     Resumed,
     RoomSummary,
     Roster,
@@ -40,8 +46,12 @@ from disroom.chat.interfaces import (
 )
 from disroom.chat.names import Nick, RoomName
 
+SLICE = 1000
+"""Members that are read in one turn of the reactor: some 2 ms."""
+
 _decode_join = msgspec.msgpack.Decoder(JoinReply).decode
 _decode_users = msgspec.msgpack.Decoder(UsersReply).decode
+_decode_listing = msgspec.msgpack.Decoder(ListingReply).decode
 _decode_rooms = msgspec.msgpack.Decoder(RoomsReply).decode
 _decode_versions = msgspec.msgpack.Decoder(VersionsReply).decode
 _decode_located = msgspec.msgpack.Decoder(LocateReply | bool).decode
@@ -90,6 +100,7 @@ class RedisPresence:
             reincarnated=reincarnated,
             clock=clock,
         )
+        self._reactor = reactor
         self._clock = clock
         self._lease = self._instance.lease
         self._holdings = self._instance.holdings
@@ -225,12 +236,16 @@ class RedisPresence:
     async def join(self, session: str, room: RoomName, known: int) -> Roster:
         """Enter a room; idempotent. Exactly one round trip."""
         held = self._held(session)
+        if not self._instance.hears:
+            known = 0  # what has changed since would not be heard of
         reply = _decode_join(await self._ask("join", session, room.token, room.display, known))
         name = RoomName.trusted(reply.name)
         held.rooms[name] = reply.order
         self._lease.saw(reply.version)
-        members = None if isinstance(reply.members, bool) else members_of(reply.members)
-        return Roster(name, reply.version, members)
+        if isinstance(reply.members, bool):
+            new = reply.order == reply.version
+            return Roster(name, reply.version if new else known, None)
+        return Roster(name, reply.version, await self._members(reply.members))
 
     async def leave(self, session: str, room: RoomName, reason: str) -> None:
         """Leave a room; idempotent. Exactly one round trip."""
@@ -258,7 +273,16 @@ class RedisPresence:
         reply = _decode_users(await self._ask("users", room.token))
         name = RoomName.trusted(reply.name) if isinstance(reply.name, str) else room
         self._lease.saw(reply.version)
-        return Roster(name, reply.version, members_of(reply.members), reply.settled)
+        members = await self._members(reply.members)
+        return Roster(name, reply.version, members, reply.settled)
+
+    async def listing(self, room: RoomName, most: int, known: int) -> Listing:
+        """Read the members of a room that came first. Exactly one round trip."""
+        reply = _decode_listing(await self._ask("listing", room.token, most, known))
+        name = RoomName.trusted(reply.name) if isinstance(reply.name, str) else room
+        self._lease.saw(reply.version)
+        members = None if isinstance(reply.members, bool) else await self._members(reply.members)
+        return Listing(name, reply.total, members, reply.settled)
 
     async def rooms(self, most: int) -> tuple[tuple[RoomSummary, ...], int]:
         """Read the rooms with people, fullest first, at most ``most``, and how many there are."""
@@ -309,6 +333,17 @@ class RedisPresence:
         return _decode_agreed(await self._ask("forget_empty", room.token, seq))
 
     # Asking.
+
+    async def _members(self, flat: list[str]) -> tuple[Member, ...]:
+        """Read members; of a crowd, in several turns of the reactor, so that it holds nobody up."""
+        entries = in_order(flat)
+        if len(entries) <= SLICE:
+            return members_of(entries)
+        slices = []
+        for first in range(0, len(entries), SLICE):
+            await deferLater(self._reactor, 0)
+            slices.append(members_of(entries[first : first + SLICE]))
+        return tuple(chain.from_iterable(slices))
 
     async def _ask(self, script: str, *arguments: str | bytes | int) -> msgspec.Raw:
         return (await self._reply(script, *arguments)).body

@@ -193,6 +193,11 @@ class RedisInstance:
             if seconds() > deadline:
                 raise RedisUnavailable("the store does not settle")
 
+    @property
+    def hears(self) -> bool:
+        """Whether changes are heard of just now."""
+        return self._changes.connection is not None
+
     def lose(self, session: str) -> None:
         """Vouch no longer for a session whose nick another holds, and tell of it."""
         if self.holdings.forget(session):

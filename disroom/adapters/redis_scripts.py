@@ -7,8 +7,8 @@ The contract of each is in its first lines; what they share is in ``store.lua``.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from importlib.resources import files
-from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred, FirstError, gatherResults
@@ -22,7 +22,17 @@ _NAMES = (
     *("enter", "assert", "held", "disown", "tick", "retire", "reap", "bury"),
     *("arm", "suspend", "resume", "settle"),
     *("claim", "rename", "away", "join", "leave", "release"),
-    *("users", "rooms", "versions", "locate", "holders", "emptied", "note_empty", "forget_empty"),
+    *(
+        "users",
+        "listing",
+        "rooms",
+        "versions",
+        "locate",
+        "holders",
+        "emptied",
+        "note_empty",
+        "forget_empty",
+    ),
 )
 
 
@@ -90,6 +100,16 @@ class UsersReply(msgspec.Struct, array_like=True, frozen=True):
     name: str | bool
     settled: bool
     members: list[str]
+
+
+class ListingReply(msgspec.Struct, array_like=True, frozen=True):
+    """The first members of a room; no name: it is empty; False: what is known is right."""
+
+    version: int
+    name: str | bool
+    settled: bool
+    total: int
+    members: list[str] | bool
 
 
 class RoomsReply(msgspec.Struct, array_like=True, frozen=True):
@@ -219,14 +239,21 @@ class PresenceScripts:
         return _decode_reply(answer)
 
 
-def members_of(flat: list[str]) -> tuple[Member, ...]:
-    """Read session and entry in turn into members, in the order of their joining."""
+def in_order(flat: list[str]) -> list[tuple[int, str, str]]:
+    """Take session and entry in turn apart, into the order of joining."""
     found = []
     for session, entry in zip(flat[::2], flat[1::2], strict=True):
-        order, away, nick = entry.split(" ", 2)
-        found.append((int(order), Member(session, Nick.trusted(nick), away == "1")))
-    found.sort(key=_first)
-    return tuple(member for _, member in found)
+        order, rest = entry.split(" ", 1)
+        found.append((int(order), session, rest))
+    found.sort()
+    return found
+
+
+def members_of(entries: Iterable[tuple[int, str, str]]) -> tuple[Member, ...]:
+    """Read what `in_order` gives."""
+    return tuple(
+        Member(session, Nick.trusted(rest[2:]), rest[0] == "1") for _, session, rest in entries
+    )
 
 
 def news_of(message: bytes) -> Change | Moved:
@@ -250,7 +277,3 @@ def news_of(message: bytes) -> Change | Moved:
         ),
         reason=told.reason,
     )
-
-
-def _first(pair: tuple[int, Any]) -> int:
-    return pair[0]

@@ -23,6 +23,7 @@
 --   room:<token>         hash: session -> "<order> <1 if away, else 0> <nick>"; the order is the
 --                        room's version at the joining, so it tells who came first even in a store
 --                        that was lost and rebuilt
+--   order:<token>        sorted set: session -> the same order
 --   names, versions      hashes: token -> the name as the first member wrote it; the version
 --   counts               sorted set: token -> minus the number of members: the fullest come first
 --   empty                hash: token -> "<ms at which it emptied> <seq noted, or ->"
@@ -102,6 +103,7 @@ local admitted = 0
 local function admit(token, name, sid, order, away, nick)
   redis.call('HSETNX', key('names'), token, name)
   redis.call('HSET', key('room', token), sid, entry(order, away, nick))
+  redis.call('ZADD', key('order', token), whole(order), sid)
   redis.call('ZADD', key('in', sid), 'NX', whole(now + admitted), token)
   admitted = admitted + 1
   redis.call('HDEL', key('empty'), token)
@@ -141,6 +143,7 @@ local function remove(token, sid)
   redis.call('ZREM', key('in', sid), token)
   if stored then
     redis.call('HDEL', key('room', token), sid)
+    redis.call('ZREM', key('order', token), sid)
     local _, away, nick = parsed(stored)
     return { sid, nick, away }
   end

@@ -39,12 +39,18 @@ COMPARE_SECONDS = 10.0
 
 @dataclass(slots=True)
 class _Followed:
-    """A room, and the joins under way to it, which keep it open."""
+    """A room, and the joins under way to it, which keep it open.
+
+    Attributes:
+        introducing: While the first of them asks who is in the room. The others wait for it, so
+            that of all who come back at once after a restart only one is told everybody.
+    """
 
     room: Room
     opened: ISignal
     failure: ChatError | None = None
     joining: int = 0
+    introducing: ISignal | None = None
     adopting: bool = field(default=False)
 
 
@@ -148,6 +154,10 @@ class Hub:
         if followed.failure:
             raise StoreUnavailable from followed.failure
         await self.histories.refresh(followed.room)
+        while followed.introducing is not None:
+            await followed.introducing.wait()
+        if not followed.room.version:
+            followed.introducing = self.runtime.signal()
         return followed.room
 
     async def _open(self, name: RoomName, followed: _Followed) -> None:
@@ -169,6 +179,9 @@ class Hub:
         """End what `enter` began, once the session is in the room or has given up."""
         followed = self._followed[name]
         followed.joining -= 1
+        if followed.introducing is not None:
+            introducing, followed.introducing = followed.introducing, None
+            introducing.fire()
         if followed.room.needs_roster:
             self._compare_at = self.runtime.monotonic()  # later: what it shows follows the answer
         self.left(name)

@@ -72,14 +72,33 @@ class Roster:
 
     Attributes:
         name: The room's name as its first member wrote it.
-        version: Grows by one with each change while a room has members; see `Change`.
-        members: Everybody, in the order of their joining; None where the caller's known version was
-            still the newest before its own change (see `IPresence.join`).
+        version: Grows by one with each change while a room has members; see `Change`. Without
+            members, that of the change which the joining was, or what was known where it was none.
+        members: Everybody, in the order of their joining; None where what the caller knows becomes
+            the same by the changes that it hears of (see `IPresence.join`).
         settled: False while the presence store is being rebuilt and members may be missing.
     """
 
     name: RoomName
     version: int
+    members: tuple[Member, ...] | None
+    settled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The members of a room that came first.
+
+    Attributes:
+        name: As in `Roster`.
+        total: How many members there are.
+        members: In the order of their joining; None where the version that the caller knows is the
+            newest, so that its own list is right.
+        settled: As in `Roster`.
+    """
+
+    name: RoomName
+    total: int
     members: tuple[Member, ...] | None
     settled: bool = True
 
@@ -384,8 +403,10 @@ class IPresence(Interface):
         Args:
             session: It has claimed a nick.
             room: Where to.
-            known: The version of the room's presence that the caller holds, 0 for none. If it was
-                the newest up to this join, the roster comes without its members.
+            known: The version of the room's presence that the caller holds, 0 for none. If there is
+                one, the roster comes without its members: the changes since then, this joining too,
+                are told to `IPresenceWatcher.changed`, before or after this returns. They come all
+                the same where it is not of this life of the room, or changes are not heard of.
 
         Returns:
             The roster, the session itself among the members.
@@ -402,7 +423,19 @@ class IPresence(Interface):
         """
 
     def users(room: RoomName) -> Awaitable[Roster]:
-        """Read who is in a room. Exactly one round trip."""
+        """Read who is in a room: everybody. Exactly one round trip."""
+
+    def listing(room: RoomName, most: int, known: int) -> Awaitable[Listing]:
+        """Read the first members of a room, at most ``most``; its cost does not grow with the room.
+
+        Exactly one round trip.
+
+        Args:
+            room: Of which.
+            most: How many.
+            known: The version that the caller holds, 0 for none; if it is the newest, the listing
+                comes without members.
+        """
 
     def rooms(most: int) -> Awaitable[tuple[tuple[RoomSummary, ...], int]]:
         """Read the rooms with people, fullest first, at most ``most``, and how many there are."""

@@ -4,9 +4,10 @@ Messages arrive in order from the log. Presence arrives as versioned changes by 
 two can overtake each other; the rules that keep what people see in order are these:
 
 * A change is applied when its version follows the one held; one that skips a version means that
-  something was missed, and the room asks for a roster (`Room.needs_roster`).
-* A newcomer's answer may be ahead of the changes. What it tells is then shown to those who are
-  here, and the changes that bring it later are known already: so all here hold the same list.
+  something was missed, and the room asks for a roster (`Room.needs_roster`). What comes until it is
+  there waits, and is applied to it.
+* A newcomer's answer may be ahead of the changes. Its joining is then shown to those who are here,
+  and the change that brings it later is known already; so is a roster that came with it.
 * A message from somebody whose joining has not been shown yet shows the joining first, and the
   change that brings it later is not shown again. If none comes, a roster decides.
 
@@ -44,6 +45,10 @@ JUST_LEFT_SECONDS = 10.0
 
 FRESH_SECONDS = 5.0
 """How old a message may be to say that its sender must be in the room."""
+
+
+MOST_AHEAD = 1000
+"""Changes that wait for a roster; above it the oldest is dropped, so that another is needed."""
 
 
 class Occupant(Protocol):
@@ -92,6 +97,7 @@ class Room:
         self._occupants: dict[str, Occupant] = {}
         self._audience: tuple[Occupant, ...] | None = ()
         self._heard = 0
+        self._ahead: dict[int, Change] = {}
         self._doubtful = False
         self._just_left: dict[str, float] = {}
         self._unconfirmed: dict[str, float] = {}
@@ -164,18 +170,32 @@ class Room:
     def changed(self, change: Change) -> None:
         """Apply a change of presence, or notice that some were missed."""
         self.heard(change.version)
-        if not self.version or change.version != self.version + 1:
+        if change.version <= self.version:
             return
-        self.version = change.version
-        self._leave([m.session for m in change.left], change.at, change.reason)
-        self._arrive(change.joined, change.at)
-        self._rename((new for _, new in change.renamed), change.at)
+        self._ahead[change.version] = change
+        self._follow()
+        if len(self._ahead) > MOST_AHEAD:
+            del self._ahead[next(iter(self._ahead))]
+
+    def _follow(self) -> None:
+        """Apply the changes that follow the version held, once there is one."""
+        while self.version and (change := self._ahead.pop(self.version + 1, None)):
+            self.version = change.version
+            self._leave([m.session for m in change.left], change.at, change.reason)
+            self._arrive(change.joined, change.at)
+            self._rename((new for _, new in change.renamed), change.at)
+
+    def _at(self, version: int) -> None:
+        """Take note that what is held is that of this version."""
+        self.version = version
+        for known in [known for known in self._ahead if known <= version]:
+            del self._ahead[known]
 
     def adopt(self, roster: Roster) -> None:
         """Take a roster for the truth and show in what it differs; one that is older is ignored."""
         if roster.members is None or not roster.settled or roster.version < self.version:
             return
-        self.version = roster.version
+        self._at(roster.version)
         self._doubtful = False
         now = self._runtime.now()
         current = {member.session: member for member in roster.members}
@@ -184,6 +204,7 @@ class Room:
         self._rename([m for m in roster.members if m.session in self.members], now)
         self._arrive(roster.members, now)
         self.members = current | self.members  # in the roster's order
+        self._follow()
 
     def _arrive(self, members: Iterable[Member], at: float) -> None:
         for member in members:
@@ -241,13 +262,19 @@ class Room:
             roster: What its joining was answered with.
         """
         if not self.version:
-            self.name, self.version = roster.name, roster.version
+            self.name = roster.name
             self.members = {m.session: m for m in roster.members or ()}
+            self._at(roster.version)
+            self._follow()
         elif roster.members is None:
-            self.version = max(self.version, roster.version)  # nothing but this joining is new
+            if roster.version == self.version + 1:  # nothing but this joining is new
+                self._at(roster.version)
+                self._follow()
         elif roster.version > self.version:
             self.adopt(roster)
         self._arrive([itself], self._runtime.now())
+        if roster.version > self.version:  # the change that brings it is on its way
+            self._unconfirmed[itself.session] = self._runtime.monotonic() + FRESH_SECONDS
         self._occupants[occupant.id] = occupant
         self._audience = None
 

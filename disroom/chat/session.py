@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 from disroom.chat.errors import (
@@ -38,7 +39,7 @@ from disroom.chat.events import (
     RoomEvent,
     StoredAfterAll,
 )
-from disroom.chat.interfaces import IMember, Receipt, Replay, Resumed, Roster, Topic
+from disroom.chat.interfaces import IMember, Listing, Receipt, Replay, Resumed, Topic
 from disroom.chat.names import Nick, RoomName
 from disroom.chat.outgoing import Outgoing
 from disroom.chat.replies import (
@@ -224,20 +225,20 @@ class Session:
         """
         if name is None:
             name = self._room(None).name
-        room = self._hub.room(name)
-        roster: Roster | None = None
+        room, most = self._hub.room(name), self._hub.limits.listed
+        listing: Listing | None = None
         try:
-            roster = await self._hub.presence.users(name)
+            known = room.version if room else 0
+            listing = await self._hub.presence.listing(name, most, known)
         except PresenceUnavailable:
             if room is None:
                 raise
-        if roster and roster.members is not None and (roster.settled or room is None):
-            members, stale = roster.members, not roster.settled
-            name = roster.name
-        else:
-            assert room is not None
-            members, stale = tuple(room.members.values()), True
-        return UserList(name, members[: self._hub.limits.listed], len(members), stale)
+        settled = listing is not None and listing.settled
+        if listing and listing.members is not None and (settled or room is None):
+            return UserList(listing.name, listing.members, listing.total, not settled)
+        assert room is not None
+        members = tuple(islice(room.members.values(), most))
+        return UserList(room.name, members, len(room.members), not settled)
 
     async def list_rooms(self) -> RoomList:
         """Tell which rooms have people, with their topics where those can be had."""

@@ -3,11 +3,14 @@
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 import pytest_twisted
 from twisted.internet import defer
+from twisted.internet.task import LoopingCall
 
+from disroom.adapters.redis import SLICE
 from disroom.adapters.redis_instance import PresenceStartError
 from disroom.chat.names import Nick
 from tests.adapters.redis_chat import ALICE, ATTIC, BOB, CAROL, LOBBY, RedisChat, outcome, session
@@ -19,6 +22,7 @@ from tests.processes.redis import RedisKind, RedisServer
 from tests.processes.redis_proxy import CountingProxy
 
 NewRedis = Callable[..., RedisServer]
+NewProxy = Callable[[RedisServer], CountingProxy]
 
 
 @pytest_twisted.async_yield_fixture()  # type: ignore[untyped-decorator]  # it has no annotations
@@ -36,6 +40,13 @@ def proxy(redis: RedisServer) -> Iterator[CountingProxy]:
         yield made
 
 
+@pytest.fixture
+def new_proxy() -> Iterator[NewProxy]:
+    """Put a proxy before a Redis."""
+    with ExitStack() as proxies:
+        yield lambda server: proxies.enter_context(CountingProxy(server.address))
+
+
 @promise
 async def test_join_leave_and_users_are_one_round_trip_each(
     chat: RedisChat, proxy: CountingProxy
@@ -48,12 +59,93 @@ async def test_join_leave_and_users_are_one_round_trip_each(
         for work in (
             lambda room: one.presence.join(alice, room, 0),
             lambda room: one.presence.users(room),
+            lambda room: one.presence.listing(room, 200, 0),
             lambda room: one.presence.leave(alice, room, "bye"),
         ):
             proxy.forget()
             await work(room)
             assert [request.name for request in proxy.requests()] == ["EVALSHA"]
     assert await one.names(LOBBY) == ["bob"]
+
+
+@promise
+async def test_a_crowd_costs_who_comes_and_goes_nothing(
+    chat: RedisChat, new_redis: NewRedis
+) -> None:
+    """Of all scripts only the reading of everybody reads everybody."""
+    server = new_redis()
+    one = await chat.start(server.url, lease=600, tick=60)
+    two = await chat.start(server.url, "two", lease=600, tick=60)
+    await one.crowd(50, LOBBY)
+    version = (await one.presence.users(LOBBY)).version
+    server.command("CONFIG", "RESETSTAT")
+    alice = await two.claimed(ALICE, key="a" * 64)
+    await two.presence.join(alice, LOBBY, version - 20)
+    await two.presence.set_away(alice, "")
+    await two.presence.rename(alice, BOB)
+    await two.presence.suspend(alice, 30)
+    await one.presence.resume(alice, "a" * 64, "b" * 64)
+    await one.presence.listing(LOBBY, 3, 0)
+    await one.presence.listing(LOBBY, 3, version + 5)
+    await one.presence.leave(alice, LOBBY, "")
+    await one.presence.release(alice, "")
+    statistics = server.command("INFO", "commandstats")
+    assert isinstance(statistics, bytes)
+    assert b"cmdstat_hmget" in statistics
+    for command in (b"hgetall", b"hkeys", b"hvals", b"smembers"):
+        assert b"cmdstat_" + command not in statistics
+    await one.presence.users(LOBBY)
+    statistics = server.command("INFO", "commandstats")
+    assert isinstance(statistics, bytes)
+    assert b"cmdstat_hgetall:calls=1," in statistics
+
+
+@promise
+async def test_a_crowd_is_read_without_holding_anybody_up(
+    chat: RedisChat, redis: RedisServer
+) -> None:
+    """While an instance learns of thousands in a room it serves the others."""
+    one = await chat.start(redis.url, lease=60)
+    sessions = await one.crowd(2 * SLICE + 1, LOBBY)
+    turns = 0
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+
+    looping = LoopingCall(turn)
+    looping.start(0)
+    reply = (await one.presence.users(LOBBY)).members
+    before, turns = turns, 0
+    assert before >= 3
+    listed = (await one.presence.listing(LOBBY, SLICE + 500, 0)).members
+    looping.stop()
+    assert [member.session for member in reply or ()] == sessions
+    assert [member.session for member in listed or ()] == sessions[: SLICE + 500]
+
+
+@promise
+async def test_who_joins_while_changes_are_not_heard_is_told_everybody(
+    chat: RedisChat, new_redis: NewRedis, new_proxy: NewProxy
+) -> None:
+    """A list that nothing keeps up to date is not relied upon."""
+    server = new_redis()
+    proxy = new_proxy(server)
+    one = await chat.start(proxy.url, lease=60)
+    two = await chat.start(server.url, "two", lease=60)
+    alice, carol = await one.claimed(ALICE), await one.claimed(CAROL)
+    known = (await one.presence.join(alice, LOBBY, 0)).version
+    proxy.refuse()
+    server.command("CLIENT", "KILL", "TYPE", "pubsub")
+    await two.claimed(BOB, LOBBY)
+
+    async def told() -> bool:
+        await one.presence.leave(carol, LOBBY, "")
+        members = (await one.presence.join(carol, LOBBY, known)).members
+        return members is not None and len(members) == 3
+
+    await eventually(told)
+    proxy.accept()
 
 
 @promise
@@ -74,6 +166,7 @@ async def test_a_silent_redis_is_given_up_within_a_second(
             one.presence.join(alice, ATTIC, 0),
             one.presence.leave(alice, LOBBY, ""),
             one.presence.users(LOBBY),
+            one.presence.listing(LOBBY, 200, 0),
             one.presence.rooms(10),
             one.presence.versions([LOBBY]),
             one.presence.locate(ALICE),

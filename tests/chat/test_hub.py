@@ -150,11 +150,11 @@ def test_late_news_shows_everybody_once(world: World) -> None:
     world.two.user("bob", "tea")
     cat = world.one.user("cat")
     entered = outcome(cat.join("tea"))
-    assert [m.nick.display for m in entered.users.members] == ["ann", "bob", "cat"]
+    assert [m.nick.display for m in entered.users.members] == ["ann", "cat"]
     world.two.user("dan", "tea")
     world.one.news.arrive()
-    assert ann.story() == ["#tea +bob,cat", "#tea +dan"]
-    assert cat.story() == ["#tea +dan"]
+    assert ann.story() == ["#tea +cat", "#tea +bob", "#tea +dan"]
+    assert cat.story() == ["#tea +bob", "#tea +dan"]
 
 
 def test_two_newcomers_ahead_of_the_news_see_each_other(world: World) -> None:
@@ -167,7 +167,35 @@ def test_two_newcomers_ahead_of_the_news_see_each_other(world: World) -> None:
     outcome(dan.join("tea"))
     world.one.news.arrive()
     assert sorted(",".join(e.partition("+")[2] for e in cat.story()).split(",")) == ["dan", "eve"]
-    assert dan.story() == []
+    assert dan.story() == ["#tea +eve"]
+
+
+def test_of_all_who_come_back_at_once_one_is_told_everybody(world: World) -> None:
+    """An instance that starts again costs the store one list a room, not one for each user."""
+    for name in ("bob", "cat"):
+        world.two.user(name, "tea")
+    users = [world.one.user(name) for name in ("ann", "dan", "eve")]
+    world.one.gate.hold("join")
+    joining = [user.join("tea") for user in users]
+    assert world.one.gate.waiting("join") == 1
+    world.one.gate.release()
+    listed = [[m.nick.display for m in outcome(each).users.members] for each in joining]
+    assert listed[0][:3] == ["bob", "cat", "ann"]
+    assert listed[2] == ["bob", "cat", "ann", "dan", "eve"]
+    assert [bool(version) for version in world.one.presence.knew] == [False, True, True]
+
+
+def test_who_waits_for_the_first_to_come_in_does_not_depend_on_it(world: World) -> None:
+    """Where the first cannot enter a room, the next who waits asks for itself."""
+    world.two.user("bob", "tea")
+    users = [world.one.user(name) for name in ("ann", "dan", "eve")]
+    world.one.gate.hold("join")
+    world.one.gate.fail("join", PresenceUnavailable())
+    joining = [user.join("tea") for user in users]
+    world.one.gate.release()
+    with pytest.raises(PresenceUnavailable):
+        outcome(joining[0])
+    assert [m.nick.display for m in outcome(joining[2]).users.members] == ["bob", "dan", "eve"]
 
 
 def test_an_own_arrival_is_not_shown_to_oneself(world: World) -> None:
@@ -234,17 +262,16 @@ def test_news_that_comes_while_a_list_is_read_is_not_forgotten(world: World) -> 
 
 
 def test_news_that_comes_before_a_room_is_open_is_not_forgotten(world: World) -> None:
-    """Who comes or goes just as the first of an instance joins is shown right after the answer."""
+    """Who comes or goes just as the first of an instance joins is in the list that it is shown."""
     world.two.user("bob", "tea")
     ann = world.one.user("ann")
     world.one.gate.hold("join answer")
     joining = ann.join("tea")
     world.two.user("cat", "tea")
     world.one.gate.release()
-    assert [m.nick.display for m in outcome(joining).users.members] == ["bob", "ann"]
-    assert ann.story() == []
+    assert [m.nick.display for m in outcome(joining).users.members] == ["bob", "ann", "cat"]
     world.pass_time(0.5)
-    assert ann.story() == ["#tea +cat"]
+    assert ann.story() == []
 
 
 def test_a_list_that_cannot_be_read_is_read_later(world: World) -> None:

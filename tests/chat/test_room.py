@@ -21,7 +21,7 @@ from disroom.chat.events import Gap, Joined, Left, MarkedAway, Member, Message, 
 from disroom.chat.interfaces import Change, Roster, Topic
 from disroom.chat.moves import MOST_SECONDS
 from disroom.chat.names import Nick, RoomName
-from disroom.chat.room import FRESH_SECONDS, JUST_LEFT_SECONDS, Room
+from disroom.chat.room import FRESH_SECONDS, JUST_LEFT_SECONDS, MOST_AHEAD, Room
 from tests.chat.stepped import SteppedRuntime
 
 TEA = RoomName.parse("Tea")
@@ -373,8 +373,61 @@ def test_changes_before_the_first_answer_are_not_lost() -> None:
     room = Room(TEA, runtime=SteppedRuntime(), backlog=10)
     room.changed(Change(TEA, 11, 0.0, joined=(person("late"),)))
     assert not room.needs_roster
+    room.changed(Change(TEA, 10, 0.0, joined=(person("ann"),)))
     room.admit(Seat("ann"), person("ann"), Roster(TEA, 10, (person("ann"),)))
-    assert room.needs_roster
+    assert not room.needs_roster
+    assert list(room.members) == ["ann", "late"]
+
+
+def test_changes_that_come_before_a_roster_are_applied_to_it() -> None:
+    """While a list is read, a room in which many come and go does not need the next one already."""
+    tea = Tearoom()
+    for version, session in ((12, "cat"), (13, "dan"), (14, "eve")):
+        tea.change(version, joined=(person(session),))
+    assert tea.room.needs_roster
+    assert not tea.ann.take()
+    tea.room.adopt(Roster(TEA, 12, tuple(map(person, ("bob", "ann", "fay", "cat")))))
+    assert not tea.room.needs_roster
+    assert tea.ann.take() == [tea.joined("fay", "cat"), tea.joined("dan"), tea.joined("eve")]
+    assert tea.room.version == 14
+    tea.change(15, left=(person("bob"),))
+    assert tea.ann.take() == [tea.left("bob")]
+
+
+def test_what_waits_for_a_roster_is_bounded() -> None:
+    """A store that tells of changes and gives no list does not fill the memory."""
+    tea = Tearoom()
+    for version in range(12, 14 + MOST_AHEAD):
+        tea.change(version, joined=(person(f"s{version}"),))
+    tea.room.adopt(Roster(TEA, 12, (person("ann"),)))
+    assert tea.room.needs_roster
+    assert tea.room.version == 12
+    tea.room.adopt(Roster(TEA, 13, (person("ann"),)))
+    assert not tea.room.needs_roster
+    assert tea.room.version == 13 + MOST_AHEAD
+
+
+def test_a_newcomer_ahead_of_the_news_is_not_taken_for_gone() -> None:
+    """A list that was read before somebody joined here does not take it out again."""
+    tea = Tearoom()
+    guest = Seat("guest")
+    tea.change(12, joined=(person("cat"),))
+    assert tea.enter(guest, Roster(TEA, 13, None)) == ["bob", "ann", "guest"]
+    tea.room.adopt(Roster(TEA, 12, tuple(map(person, ("bob", "ann", "dan", "cat")))))
+    tea.change(13, joined=(person("guest"),))
+    assert tea.ann.take() == [tea.joined("guest"), tea.joined("dan", "cat")]
+    assert guest.take() == [tea.joined("dan", "cat")]
+    tea.runtime.time += FRESH_SECONDS + 1
+    tea.room.tick()
+    assert not tea.room.needs_roster
+
+
+def test_who_was_in_already_does_not_stand_for_a_change_that_is_on_its_way() -> None:
+    """A session that is resumed here hides nobody who came at that moment."""
+    tea = Tearoom()
+    tea.enter(Seat("bob"), Roster(TEA, 10, None))
+    tea.change(11, joined=(person("cat"),))
+    assert tea.ann.take() == [tea.joined("cat")]
 
 
 def test_nobody_is_told_of_their_own_leaving() -> None:

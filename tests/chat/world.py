@@ -31,6 +31,7 @@ from disroom.chat.interfaces import (
     IMember,
     IPresenceWatcher,
     IRoomFollower,
+    Listing,
     Page,
     Replay,
     Resumed,
@@ -181,10 +182,15 @@ class GatedLog(MemoryRoomLog):
 
 
 class GatedPresence(MemoryPresence):
-    """Presence in memory, with a gate."""
+    """Presence in memory, with a gate.
+
+    Attributes:
+        knew: The versions that were known at each joining.
+    """
 
     def __init__(self, store: MemoryPresenceStore, gate: Gate, name: str, fresh_id: Any) -> None:
         super().__init__(store, instance_name=name, fresh_id=fresh_id)
+        self.knew: list[int] = []
         self._gate = gate
 
     async def claim(self, session: str, nick: Nick, key: str = "") -> None:
@@ -213,6 +219,7 @@ class GatedPresence(MemoryPresence):
 
     async def join(self, session: str, room: RoomName, known: int) -> Roster:
         """Enter a room."""
+        self.knew.append(known)
         return await self._gate.around("join", super().join(session, room, known))
 
     async def leave(self, session: str, room: RoomName, reason: str) -> None:
@@ -226,6 +233,10 @@ class GatedPresence(MemoryPresence):
     async def users(self, room: RoomName) -> Roster:
         """Read who is in a room."""
         return await self._gate.around("users", super().users(room))
+
+    async def listing(self, room: RoomName, most: int, known: int) -> Listing:
+        """Read who came first into a room."""
+        return await self._gate.around("listing", super().listing(room, most, known))
 
     async def versions(self, rooms: Iterable[RoomName]) -> Mapping[RoomName, int]:
         """Read versions."""

@@ -16,6 +16,7 @@ from tests.contract.witness import Witness
 from tests.processes.redis import RedisServer
 
 ALICE, BOB, CAROL = Nick.parse("alice"), Nick.parse("bob"), Nick.parse("carol")
+DAVE, EVE = Nick.parse("dave"), Nick.parse("eve")
 LOBBY, ATTIC = RoomName.parse("lobby"), RoomName.parse("attic")
 
 T = TypeVar("T")

@@ -4,13 +4,15 @@ import pytest
 from zope.interface.verify import verifyObject
 
 from disroom.chat.errors import NickTaken, PresenceUnavailable
-from disroom.chat.interfaces import IPresence, RoomSummary
+from disroom.chat.interfaces import IPresence, Listing, RoomSummary
 from disroom.chat.names import Nick, RoomName
 from tests.contract.presence_chat import (
     ALICE,
     ATTIC,
     BOB,
     CAROL,
+    DAVE,
+    EVE,
     LOBBY,
     Chat,
     at_once,
@@ -111,15 +113,43 @@ async def test_a_room_lists_its_members_in_the_order_of_their_joining(chat: Chat
 
 @promise
 async def test_members_are_sent_only_to_who_does_not_know_them(chat: Chat) -> None:
-    """To enter a crowded room is cheap, and never shows an old list."""
-    one, _ = await chat.instance("one")
+    """To enter a crowded room is cheap: who is there is told where it is not known."""
+    one, witness = await chat.instance("one")
     first = await one.join(await claimed(one, ALICE), LOBBY, 0)
     assert first.members and len(first.members) == 1
     second = await one.join(await claimed(one, BOB), LOBBY, first.version)
     assert second.members is None
     assert second.version == first.version + 1
     third = await one.join(await claimed(one, CAROL), LOBBY, first.version)
-    assert third.members and len(third.members) == 3
+    assert (third.members, third.version) == (None, first.version + 2)
+    await witness.heard(LOBBY, "+alice", "+bob", "+carol")
+    unknown = await one.join(await claimed(one, DAVE), LOBBY, 0)
+    assert unknown.members and len(unknown.members) == 4
+    impossible = await one.join(await claimed(one, EVE), LOBBY, unknown.version + 1)
+    assert impossible.members and len(impossible.members) == 5
+
+
+@promise
+async def test_the_first_members_of_a_room_are_listed(chat: Chat) -> None:
+    """A list of a crowd shows who came first and counts the rest; what is known is not sent."""
+    one, _ = await chat.instance("one")
+    two, _ = await chat.instance("two")
+    assert await two.listing(LOBBY, 2, 0) == Listing(LOBBY, 0, ())
+    sessions = [await claimed(one, nick) for nick in (CAROL, ALICE, DAVE, BOB)]
+    for each in sessions:
+        await one.join(each, RoomName.parse("Lobby"), 0)
+    await one.leave(sessions[1], LOBBY, "")
+    await one.set_away(sessions[2], "")
+    await one.rename(sessions[3], EVE)
+    listing = await two.listing(LOBBY, 2, 0)
+    assert (str(listing.name), listing.total, listing.settled) == ("Lobby", 3, True)
+    members = [(str(member.nick), member.away) for member in listing.members or ()]
+    assert members == [("carol", False), ("dave", True)]
+    version = (await one.users(LOBBY)).version
+    assert (await two.listing(LOBBY, 2, version)).members is None
+    assert (await two.listing(LOBBY, 2, version - 1)).members == listing.members
+    assert (await two.listing(LOBBY, 0, 0)).members == ()
+    assert len((await two.listing(LOBBY, 5000, 0)).members or ()) == 3
 
 
 @promise
@@ -132,6 +162,8 @@ async def test_joining_again_changes_nothing(chat: Chat) -> None:
     again = await one.join(alice, LOBBY, 0)
     assert again == before
     assert (await one.join(alice, LOBBY, before.version)).members is None
+    older = await one.join(alice, LOBBY, before.version - 1)
+    assert (older.members, older.version) == (None, before.version - 1)
     await one.leave(bob, LOBBY, "")
     await one.leave(bob, LOBBY, "")
     await witness.heard(LOBBY, "+alice", "+bob", "-bob")
@@ -320,7 +352,7 @@ async def test_a_server_that_stops_takes_its_users_along(chat: Chat) -> None:
     one, _ = await chat.instance("one")
     two, witness = await chat.instance("two")
     alice, bob, carol = [await claimed(one, nick) for nick in (ALICE, BOB, CAROL)]
-    dave = await claimed(two, Nick.parse("dave"))
+    dave = await claimed(two, DAVE)
     for presence, member in ((one, alice), (two, dave), (one, bob), (one, carol)):
         await presence.join(member, LOBBY, 0)
     await one.join(bob, ATTIC, 0)
