@@ -41,7 +41,7 @@ class FrameProtocol(Protocol):
             return
         for body in self._decoder.feed(data):
             self._client.heard()
-            self._client.put(body)
+            self._client.put(body, last=from_messagepack.may_exit(body))
         if self._decoder.fault:
             self._client.stop_reading()
             self._client.put(self._decoder.fault, last=True)

@@ -141,7 +141,8 @@ class WebSocketProtocol(Protocol):
             if kind is not self._kind:
                 self._end(Closed(Code.UNSUPPORTED, "messages are all text or all binary"))
                 return
-            self._client.put(message)
+            requests = from_json if kind is Opcode.TEXT else from_messagepack
+            self._client.put(message, last=requests.may_exit(message))
         pongs = self._decoder.take_pongs()
         if pongs:
             self._client.outbox.write_first(pongs)

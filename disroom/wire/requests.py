@@ -184,9 +184,19 @@ class _Head(msgspec.Struct, frozen=True):
 class RequestDecoder:
     """Reads requests in one encoding; made by `from_messagepack` and `from_json`."""
 
-    def __init__(self, decode: Callable[[bytes], Any], head: Callable[[bytes], _Head]) -> None:
+    def __init__(
+        self, decode: Callable[[bytes], Any], head: Callable[[bytes], _Head], exit_: bytes
+    ) -> None:
         self._decode = decode
         self._head = head
+        self._exit = re.compile(exit_)
+
+    def may_exit(self, data: bytes) -> bool:
+        """Whether a request, which is yet to be read, may be the client's last.
+
+        Nearly always as right as reading it: a text would have to quote an ``exit``.
+        """
+        return self._exit.search(data) is not None
 
     def decode(self, data: bytes) -> Request:
         """Read one request; one whose fields do not fit says so in `Request.asked`.
@@ -220,10 +230,14 @@ class RequestDecoder:
 _ANY_FIELDS: Any = Union[tuple(_COMMANDS)]  # noqa: UP007  # made from the table
 
 from_messagepack = RequestDecoder(
-    msgspec.msgpack.Decoder(_ANY_FIELDS).decode, msgspec.msgpack.Decoder(_Head).decode
+    msgspec.msgpack.Decoder(_ANY_FIELDS).decode,
+    msgspec.msgpack.Decoder(_Head).decode,
+    rb"\xa2op\xa4exit",
 )
 from_json = RequestDecoder(
-    msgspec.json.Decoder(_ANY_FIELDS).decode, msgspec.json.Decoder(_Head).decode
+    msgspec.json.Decoder(_ANY_FIELDS).decode,
+    msgspec.json.Decoder(_Head).decode,
+    rb'"op"[ \t\r\n]*:[ \t\r\n]*"exit"',
 )
 
 _MISSING = re.compile(r"Object missing required field `(\w+)`")

@@ -615,6 +615,14 @@ def test_exit_is_answered_once_everything_is_stored(house: FrameHouse) -> None:
     assert device.closed
 
 
+def test_who_leaves_waits_for_no_pace() -> None:
+    """What a program asked before its exit is answered at once, and then it may go."""
+    house = FrameHouse(flood=(10.0, 5))
+    device = house.program("dev")
+    device.type(b"".join(device.request("ping") for _ in range(8)) + device.request("exit"))
+    assert [m["type"] for m in device.read()] == ["ok"] * 9 + ["goodbye"]
+
+
 def test_half_closing_is_exiting(house: FrameHouse) -> None:
     """A program that sends and closes has its requests carried out; half a frame is dropped."""
     device = house.program("dev", "tea")

@@ -109,6 +109,21 @@ def test_every_op_is_held_to_that() -> None:
     assert {fields["op"] for fields, _ in UNDERSTOOD} == OPS.keys()
 
 
+@pytest.mark.parametrize(("fields", "command"), UNDERSTOOD)
+def test_an_exit_is_known_before_it_is_read(
+    fields: dict[str, Any], command: commands.Command
+) -> None:
+    """Who leaves need not wait for the pace of what it asked before, whatever it is written in."""
+    request = {"id": 7, **fields}
+    leaves = isinstance(command, commands.Exit)
+    assert from_messagepack.may_exit(msgspec.msgpack.encode(request)) is leaves
+    assert from_json.may_exit(json.dumps(request).encode()) is leaves
+    assert (
+        from_json.may_exit(json.dumps(request, indent=1, separators=(",", " :\t")).encode())
+        is leaves
+    )
+
+
 @pytest.mark.parametrize("op", ["send", "me", "topic"])
 def test_what_is_sent_may_have_a_key(op: str) -> None:
     """A client that does not know whether it was heard may say the same again."""
