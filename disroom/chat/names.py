@@ -131,6 +131,7 @@ def _token(key: str) -> str:
     )
 
 
+@lru_cache(maxsize=8192)  # of valid ones: a program names its room with each message
 def _checked(text: str, most: int, error: type[BadName]) -> tuple[str, str]:
     """Return the compared and the shown form of a valid name."""
     if not text:
