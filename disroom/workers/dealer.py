@@ -27,7 +27,7 @@ PAUSE_SECONDS = 0.02
 meanwhile others wait in the kernel's queue."""
 
 Deal = Callable[[int, socket.socket], bool]
-"""Pass on a connection of a listener, by its number; False where nobody takes it now."""
+"""Pass on a connection of a listener, by its number; False where nobody takes it: it stays ours."""
 
 
 class Dealer:
@@ -144,7 +144,6 @@ class Acceptor:
             self._held = connection
             self._wait()
             return False
-        connection.close()
         return True
 
     def _wait(self) -> None:

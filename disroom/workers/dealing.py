@@ -43,7 +43,7 @@ class Deal:
 
 
 def give(channel: socket.socket, connection: socket.socket, deal: Deal) -> bool:
-    """Send a connection; False where the other end is gone, or has not taken the ones before."""
+    """Send a copy of a connection; False where the other end is gone, or full of such."""
     record = _RECORD.pack(deal.listener, deal.verdict, deal.key)
     try:
         return socket.send_fds(channel, [record], [connection.fileno()]) == len(record)

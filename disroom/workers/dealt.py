@@ -16,7 +16,7 @@ from disroom.transports.connections import Connections, has_limit
 from disroom.transports.listeners import Listener, farewell, listen, parse_endpoint
 from disroom.wire.errors import ServerFull, TooManyConnections
 from disroom.workers.dealing import Deal, Deals
-from disroom.workers.messages import Came, Gone, Located, Refuse, Report
+from disroom.workers.messages import Came, Gone, Located, Refuse, Report, Took
 from disroom.workers.tally import Verdict
 
 _FROM_SYSTEMD = re.compile(r"(?:^|(?<=^haproxy:))systemd:.*")
@@ -43,6 +43,7 @@ class DealtConnections(Connections):
     @contextmanager
     def dealt(self, deal: Deal) -> Iterator[None]:
         """Take what is admitted meanwhile for this deal; one that is not admitted is gone."""
+        self._tell(Took(deal.key))
         self._deal = deal
         count = len(self._keys)
         try:

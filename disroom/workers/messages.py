@@ -57,6 +57,12 @@ class Health(Struct, frozen=True, tag=True):
     there: dict[str, bool]
 
 
+class Took(Struct, frozen=True, tag=True):
+    """From the worker: it has a connection that was dealt to it."""
+
+    key: int
+
+
 class Came(Struct, frozen=True, tag=True):
     """From the worker: a client that was not one when its connection was dealt.
 
@@ -83,7 +89,7 @@ class Gone(Struct, frozen=True, tag=True):
 
 
 Order = Begin | Refuse
-Report = Ready | CannotStart | Health | Came | Located | Gone
+Report = Ready | CannotStart | Health | Took | Came | Located | Gone
 
 
 class Channel(LineOnlyReceiver):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -28,6 +28,7 @@ from disroom.workers.messages import (
     Ready,
     Refuse,
     Report,
+    Took,
 )
 from disroom.workers.tally import Key, Tally, Verdict
 
@@ -52,6 +53,7 @@ class WorkerProcess(Child):
     Args:
         name: The instance's.
         tally: Of all workers; what was dealt to this one is counted out as it goes, or with it.
+        left_over: Called, when it has ended, with each connection that it had not taken yet.
 
     Attributes:
         keys: Of its connections that are open: those dealt to it, and clients that came by others.
@@ -60,8 +62,16 @@ class WorkerProcess(Child):
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, name: str, tally: Tally) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        name: str,
+        tally: Tally,
+        left_over: Callable[[socket.socket, Deal], None],
+    ) -> None:
         super().__init__(reactor, name)
+        self._left_over = left_over
+        self._under_way: dict[int, tuple[socket.socket, Deal]] = {}
         self.name = name
         self._adopt = reactor.adoptStreamConnection
         self.keys: set[int] = set()
@@ -106,9 +116,10 @@ class WorkerProcess(Child):
         return self._health if self.serving else None
 
     def give(self, connection: socket.socket, deal: Deal) -> bool:
-        """Deal a connection to it; False where it cannot take one now."""
+        """Deal a connection to it, to be closed here by it; False where it cannot take one now."""
         if not give(self._deals, connection, deal):
             return False
+        self._under_way[deal.key] = connection, deal
         self.keys.add(deal.key)
         self.latest = deal.key
         return True
@@ -147,6 +158,9 @@ class WorkerProcess(Child):
                 self._tell_begun(WorkerError(reason))
             case Health(there):
                 self._health = there
+            case Took(key):
+                connection, _ = self._under_way.pop(key)
+                connection.close()
             case Came(key):
                 self.keys.add(key)
                 if self._tally.admit(self._counted(key), None) is Verdict.FULL:
@@ -166,9 +180,15 @@ class WorkerProcess(Child):
         """What it told before it ended may be read after the end itself is seen."""
         self._channel_open = False
         if self.exit is not None:
-            self._tell_how_it_ended()
+            self._finish()
 
-    def _tell_how_it_ended(self) -> None:
+    def _finish(self) -> None:
+        """Count its connections out, and tell all who wait."""
+        for key in self.keys - self._under_way.keys():
+            self._tally.forget(self._counted(key))
+        self.keys.clear()
+        while self._under_way:
+            self._left_over(*self._under_way.popitem()[1])
         last_words = f": {self.tail[-1]}" if self.tail else ""
         self._tell_begun(WorkerError(f"it {self.exit}{last_words}"))
 
@@ -204,12 +224,9 @@ class WorkerProcess(Child):
             log.emit(level, "{worker}: {log_text}", worker=self.name, log_text=text)
 
     def processEnded(self, reason: Failure) -> None:  # noqa: N802 - Twisted's name
-        """Count its connections out, and tell all who wait."""
+        """Deal nothing more to it."""
         self._ready = False
-        for key in self.keys:
-            self._tally.forget(self._counted(key))
-        self.keys.clear()
         self._deals.close()
         super().processEnded(reason)
         if not self._channel_open:
-            self._tell_how_it_ended()
+            self._finish()

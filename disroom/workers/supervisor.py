@@ -115,19 +115,28 @@ class Supervisor:
         """Deal a connection to the worker with the fewest, of equals to the one that waits longest.
 
         Returns:
-            False where none of them can take it now.
+            Whether one takes it, and closes it here; where none can now, it stays the caller's.
         """
-        serving = [worker for worker in self._workers.values() if worker.serving]
-        if not serving:
+        if not any(worker.serving for worker in self._workers.values()):
             return False
         key = next(self._keys)
         verdict = self._tally.admit(key, self._host_of(listener, connection))
         deal = Deal(listener, verdict, key)
-        for worker in sorted(serving, key=lambda each: (len(each.keys), each.latest)):
-            if worker.give(connection, deal):
-                return True
+        if self._give(connection, deal):
+            return True
         self._tally.forget(key)
         return False
+
+    def _give(self, connection: socket.socket, deal: Deal) -> bool:
+        serving = [worker for worker in self._workers.values() if worker.serving]
+        serving.sort(key=lambda each: (len(each.keys), each.latest))
+        return any(worker.give(connection, deal) for worker in serving)
+
+    def _deal_again(self, connection: socket.socket, deal: Deal) -> None:
+        """Pass on what was under way to a worker that has ended."""
+        if not self._give(connection, deal):
+            self._tally.forget(deal.key)
+            connection.close()
 
     def _host_of(self, listener: int, connection: socket.socket) -> str | None:
         if self._proxied[listener] or not is_internet(connection):
@@ -140,7 +149,7 @@ class Supervisor:
 
     async def _begin(self, name: str, alone: bool) -> None:
         """Start the worker of a place and return when it is ready; if it is not, it is ended."""
-        worker = WorkerProcess(self._reactor, name, self._tally)
+        worker = WorkerProcess(self._reactor, name, self._tally, self._deal_again)
         try:
             await worker.begin(Begin(self._config, name, alone), self._guard)
         except WorkerError as error:

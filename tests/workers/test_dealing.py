@@ -115,6 +115,7 @@ def test_what_nobody_takes_is_held_until_somebody_does() -> None:
         if willing:
             connection.setblocking(True)
             dealt.append(connection.recv(1))
+            connection.close()
         return willing
 
     with socket.create_server(("127.0.0.1", 0)) as listener:

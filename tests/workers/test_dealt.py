@@ -11,7 +11,7 @@ from disroom.chat.interfaces import IMember
 from disroom.wire.errors import ServerFull, TooManyConnections
 from disroom.workers.dealing import Deal
 from disroom.workers.dealt import DealtConnections
-from disroom.workers.messages import Came, Gone, Located, Refuse, Report
+from disroom.workers.messages import Came, Gone, Located, Refuse, Report, Took
 from disroom.workers.tally import Verdict
 
 WELCOME, FULL, CROWDED = Verdict
@@ -37,7 +37,14 @@ class Worker:
 
     def __init__(self, most: int = 10) -> None:
         self.told: list[Report] = []
-        self.connections = DealtConnections(most, 3, self.told.append)
+        self.took: list[int] = []
+        self.connections = DealtConnections(most, 3, self._tell)
+
+    def _tell(self, report: Report) -> None:
+        if isinstance(report, Took):
+            self.took.append(report.key)
+        else:
+            self.told.append(report)
 
     def dealt(self, key: int, verdict: Verdict = WELCOME) -> Client:
         """Take a connection as a listener without a proxy does."""
@@ -59,6 +66,7 @@ def test_each_that_was_dealt_is_gone_once() -> None:
     with worker.connections.dealt(Deal(0, WELCOME, 8)):
         pass  # it could not be adopted
     assert worker.told == [Gone(7), Gone(8)]
+    assert worker.took == [7, 8]
 
 
 def test_the_parents_word_counts() -> None:
