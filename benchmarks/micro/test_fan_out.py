@@ -4,9 +4,9 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
 
 from benchmarks.micro.conftest import Guard
+from benchmarks.micro.sinks import Sink
 from disroom.adapters.memory_log import MemoryCourier, MemoryPost, MemoryRoomLog, MemoryStream
 from disroom.adapters.memory_presence import MemoryPresence, MemoryPresenceStore
 from disroom.adapters.runtime import TwistedRuntime
@@ -21,18 +21,6 @@ from disroom.transports.outbox import Flusher
 from disroom.wire.line import LineFormat
 
 AT_ONCE = 16
-
-
-class Sink(StringTransport):
-    """A transport that takes everything and keeps nothing."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's is untyped
-        self.written = 0
-
-    def write(self, data: bytes) -> None:
-        """Count a write."""
-        self.written += 1
 
 
 @pytest.mark.parametrize("members", [10, 1000])
