@@ -123,7 +123,7 @@ class Instance:
 
     async def _set_up(self, users: int) -> None:
         nats = self._connected()
-        runtime = TwistedRuntime()
+        runtime = TwistedRuntime(self._clock)
         presence = MemoryPresence(
             MemoryPresenceStore(), instance_name="one", fresh_id=runtime.fresh_id
         )

@@ -6,7 +6,6 @@ the order of their sending whatever becomes of each. Different users' messages p
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -47,6 +46,23 @@ class Outgoing:
             a log that is away costs the user this long once, and not once for each message.
     """
 
+    __slots__ = (
+        "_closed",
+        "_empty",
+        "_failed",
+        "_failing",
+        "_give_up",
+        "_going_on",
+        "_log",
+        "_most",
+        "_queue",
+        "_runtime",
+        "_space",
+        "_tell",
+        "_under_way",
+        "_unseen",
+    )
+
     def __init__(
         self,
         *,
@@ -61,7 +77,7 @@ class Outgoing:
         self._tell = tell
         self._most = most
         self._give_up = give_up
-        self._queue: deque[_Unsent] = deque()
+        self._queue: list[_Unsent] = []  # a deque has 600 bytes, each user's
         self._closed = False
         self._under_way = False
         self._failing = False
@@ -158,7 +174,7 @@ class Outgoing:
             self._acknowledge(unsent, unsent.seq)
         else:
             self._fail(unsent, result)
-        self._queue.popleft()
+        del self._queue[0]
         self._under_way = False
         # Whoever waits goes on at once, and may wait again: for the next signal, not this one.
         space, self._space = self._space, None

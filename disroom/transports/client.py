@@ -122,6 +122,30 @@ class Client:
         input_ended: Whether the client has half-closed.
     """
 
+    __slots__ = (
+        "_abort",
+        "_end_is_put",
+        "_event",
+        "_flood",
+        "_host",
+        "_lane",
+        "_located",
+        "_lost",
+        "_patience",
+        "_speech",
+        "_stall",
+        "_take",
+        "_transport",
+        "closing",
+        "input_ended",
+        "intake",
+        "outbox",
+        "reception",
+        "session",
+        "settings",
+        "write",
+    )
+
     _log = Logger()
 
     def __init__(
@@ -142,26 +166,20 @@ class Client:
         self.input_ended = False
         self.reception = reception
         self._transport = transport
-        self._host = host or (lambda: host_of(transport))
-        self._stall = Stall(
-            reactor,
-            seconds=settings.unread,
-            unsent=lambda: unsent(transport),
-            give_up=lambda: self.outbox.give_up(),
-        )
+        self._host = host
+        self._flood = flood
+        self._stall: Stall | None = None
         self.outbox = Outbox(
             transport,
             reception.flusher,
             settings.queue_bytes,
             self._overflowed,
-            self._stall.filled,
+            self._filled,
         )
         self.write = self.outbox.write
-        self.intake = Intake(reactor, self._read, lambda: self.close(flood()))
+        self.intake = Intake(reactor, self._read, self._flooded)
         pace = Pace(reactor, *settings.flood) if settings.flood else None
-        self._lane: Lane[Any] = Lane(
-            reactor, self._obey, lambda crowded: self._take(not crowded), pace, self.outbox.room
-        )
+        self._lane: Lane[Any] = Lane(reactor, self._obey, self._crowded, pace, self.outbox.room)
         self._end_is_put = False
         self._lost = False
         self._located = False
@@ -193,7 +211,7 @@ class Client:
             self.reception.reactor,
             unnamed=self.settings.unnamed,
             idle=self.settings.idle,
-            named=lambda: self.session.nick is not None,
+            named=self._is_named,
             give_up=self.close,
         )
         return True
@@ -208,7 +226,8 @@ class Client:
         """Count the connection for its address, or close it; a proxy tells the address first."""
         self._located = True
         try:
-            self.reception.connections.locate(self, self._host())
+            host = self._host() if self._host else host_of(self._transport)
+            self.reception.connections.locate(self, host)
         except TooManyConnections as error:
             self.close(error)
 
@@ -326,6 +345,29 @@ class Client:
             self.session.disconnected(self)
             self.hang_up(last)
 
+    # Methods, where a closure for each client would take twice the memory.
+
+    def _is_named(self) -> bool:
+        return self.session.nick is not None
+
+    def _crowded(self, crowded: bool) -> None:
+        self._take(not crowded)
+
+    def _flooded(self) -> None:
+        self.close(self._flood())
+
+    def _filled(self, full: bool) -> None:
+        """The transport is full, or has room again; most never are."""
+        if self._stall is None:
+            transport = self._transport
+            self._stall = Stall(
+                self.reception.reactor,
+                seconds=self.settings.unread,
+                unsent=lambda: unsent(transport),
+                give_up=self.outbox.give_up,
+            )
+        self._stall.filled(full)
+
     def _overflowed(self) -> None:
         """The client does not read: tell it why, in case it ever does, and close."""
         self._log.warn("Closing {peer}: it does not read", peer=self._transport.getPeer())
@@ -337,7 +379,8 @@ class Client:
         """Send the last bytes and close; what is not read in a while is dropped."""
         self.closing = True
         self.intake.stop()
-        self._stall.stop()
+        if self._stall:
+            self._stall.stop()
         if self._patience:
             self._patience.stop()
         self._lane.clear()
@@ -356,7 +399,8 @@ class Client:
         if self._abort and self._abort.active():
             self._abort.cancel()
         self.intake.stop()
-        self._stall.stop()
+        if self._stall:
+            self._stall.stop()
         self.reception.connections.forget(self)
         self.outbox.stopProducing()
         self._lost = True

@@ -28,7 +28,16 @@ class FirstByteProtocol(Protocol):
         frames: Makes the protocol that goes on with those.
     """
 
+    __slots__ = (
+        "_frames",
+        "_spoken",
+        "connected",
+        "transport",
+    )
+
     def __init__(self, greeting: Any, frames: Callable[[Client], IProtocol]) -> None:
+        self.transport = None
+        self.connected = 0
         self._spoken: Any = greeting
         self._frames: Callable[[Client], IProtocol] | None = frames
 

@@ -41,6 +41,18 @@ class Intake:
         flooded: Told once that too much asked for nothing, for too long.
     """
 
+    __slots__ = (
+        "_flood_began",
+        "_flooded",
+        "_full",
+        "_pace",
+        "_reactor",
+        "_read",
+        "_rested_at",
+        "_resting",
+        "_stopped",
+    )
+
     def __init__(
         self,
         reactor: IReactorTime,
@@ -50,7 +62,7 @@ class Intake:
         self._reactor = reactor
         self._read = read
         self._flooded = flooded
-        self._pace = Pace(reactor, OVERHEAD_BYTES, OVERHEAD_BYTES)
+        self._pace: Pace | None = None  # few clients send any
         self._full = False
         self._resting: IDelayedCall | None = None
         self._flood_began = self._rested_at = reactor.seconds()
@@ -71,6 +83,8 @@ class Intake:
         """
         if not size or self._stopped:
             return
+        if self._pace is None:
+            self._pace = Pace(self._reactor, OVERHEAD_BYTES, OVERHEAD_BYTES)
         delay = self._pace.wait(size)
         if not delay or self._resting:
             return

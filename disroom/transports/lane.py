@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import types
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
@@ -24,6 +23,14 @@ LEAVING_SECONDS = 5.0
 
 class Pace:
     """A token bucket: ``burst`` at once, then ``rate`` a second."""
+
+    __slots__ = (
+        "_burst",
+        "_counted_at",
+        "_rate",
+        "_reactor",
+        "_tokens",
+    )
 
     def __init__(self, reactor: IReactorTime, rate: float, burst: int) -> None:
         self._reactor = reactor
@@ -64,6 +71,19 @@ class Lane(Generic[Item]):
             more.
     """
 
+    __slots__ = (
+        "_busy",
+        "_crowded",
+        "_held",
+        "_hurried",
+        "_pace",
+        "_reactor",
+        "_room",
+        "_tell_crowded",
+        "_waiting",
+        "_work",
+    )
+
     _log = Logger()
 
     def __init__(
@@ -79,7 +99,7 @@ class Lane(Generic[Item]):
         self._tell_crowded = crowded
         self._pace = pace
         self._room = room
-        self._waiting: deque[Item] = deque()
+        self._waiting: list[Item] = []  # a deque has 600 bytes, each client's
         self._hurried = 0  # of those that wait, the first so many
         self._held: Deferred[Any] | None = None
         self._busy = False
@@ -123,7 +143,7 @@ class Lane(Generic[Item]):
             if not self._waiting:
                 break
             self._hurried = max(0, self._hurried - 1)
-            item = self._waiting.popleft()
+            item = self._waiting.pop(0)
             self._look_at_crowd()
             try:
                 await self._work(item)

@@ -75,11 +75,38 @@ class LineProtocol(LineReceiver):
         event: See `ISpeech`.
     """
 
+    __slots__ = (
+        "MAX_LENGTH",
+        "_buffer",
+        "_busyReceiving",
+        "_first",
+        "_input",
+        "_joining",
+        "_owner",
+        "_rest",
+        "_skipped",
+        "_talking",
+        "_telnet",
+        "client",
+        "connected",
+        "event",
+        "line_mode",
+        "paused",
+        "transport",
+    )
+
     delimiter = b"\n"
     transport: Any
     client: Client
 
     def __init__(self, factory: LineFactory) -> None:
+        # Twisted's own as well: one attribute beside the slots takes a dict for each client.
+        self.transport = None
+        self.connected = 0
+        self.paused = False
+        self.line_mode = 1
+        self._buffer = b""
+        self._busyReceiving = False
         self._owner = factory
         self.MAX_LENGTH = factory.settings.line_bytes
         self.event = factory.format.event

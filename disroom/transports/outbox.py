@@ -67,6 +67,21 @@ class Outbox:
         filled: Told True when the transport is full, and False when it has room again.
     """
 
+    __slots__ = (
+        "_awaited",
+        "_direct",
+        "_filled",
+        "_flusher",
+        "_full",
+        "_most",
+        "_open",
+        "_overflowed",
+        "_pieces",
+        "_scheduled",
+        "_size",
+        "_transport",
+    )
+
     def __init__(
         self,
         transport: Any,

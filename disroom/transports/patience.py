@@ -21,6 +21,17 @@ class Patience:
         give_up: Called once, with the reason.
     """
 
+    __slots__ = (
+        "_give_up",
+        "_heard_at",
+        "_idle",
+        "_named",
+        "_reactor",
+        "_since",
+        "_timer",
+        "_unnamed",
+    )
+
     def __init__(
         self,
         reactor: IReactorTime,

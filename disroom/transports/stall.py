@@ -25,6 +25,17 @@ class Stall:
         give_up: Called once.
     """
 
+    __slots__ = (
+        "_full",
+        "_give_up",
+        "_least",
+        "_reactor",
+        "_seconds",
+        "_taken_at",
+        "_timer",
+        "_unsent",
+    )
+
     def __init__(
         self,
         reactor: IReactorTime,

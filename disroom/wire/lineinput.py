@@ -45,6 +45,8 @@ class LineInput:
             are for the caller to look at after each `feed`.
     """
 
+    __slots__ = ("_after_cr", "_tail", "_telnet")
+
     def __init__(self, telnet: Telnet) -> None:
         self._telnet = telnet
         self._after_cr = False

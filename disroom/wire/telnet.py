@@ -25,6 +25,7 @@ MAX_SUBNEGOTIATION = 4096
 BINARY = 0
 TIMING_MARK = 6
 
+_NOTHING: frozenset[bytes] = frozenset()  # one for all, since it has 200 bytes
 _HERE = b"[yes]\r\n"
 _IAC = b"\xff"
 
@@ -156,13 +157,23 @@ class Telnet:
             before any data is fed.
     """
 
+    __slots__ = (
+        "_binary",
+        "_length",
+        "_replies",
+        "_said",
+        "_size",
+        "_state",
+        "_verb",
+    )
+
     def __init__(self, *, negotiate_at_once: bool = False) -> None:
         self._state = _State.DATA
         self._verb = 0
         self._length = 0
         self._size = 0
         self._binary = _Binary.UNASKED
-        self._said: set[bytes] = set()
+        self._said = _NOTHING
         self._replies = b""
         if negotiate_at_once:
             self._ask_binary()
@@ -257,5 +268,5 @@ class Telnet:
     def _say_once(self, verb: Command, option: int) -> None:
         answer = bytes([Command.IAC, verb, option])
         if answer not in self._said:
-            self._said.add(answer)
+            self._said |= {answer}
             self._replies += answer
