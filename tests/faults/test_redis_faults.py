@@ -94,6 +94,8 @@ def test_redis_is_gone_for_a_while(
     """Talk goes on; joins and renames are refused within 1 s; `users` may be out of date."""
     redis = new_redis()
     chat.redis_url = redis.url
+    # Longer than between two attempts to connect: the instances come back at different times.
+    chat.settings["DISROOM_PRESENCE_SETTLE"] = "1s"
     first, second = chat.instance(), chat.instance()
     talk = Talk(chat, clients, [first, second], rooms=3, each=4, rate=50)
     ann = user(clients, first, "ann", "r0")
