@@ -276,7 +276,8 @@ class LineFormat:
         yield f"{who.nick} is in {rooms}"
         if who.away is not None:
             yield f"[away] {who.nick}: {who.away}"
-        yield f"-- {who.nick} is on {who.instance_name} since {self._date(who.since)}"
+        where = f"is on {who.instance_name}" if who.instance else "is to come back, here"
+        yield f"-- {who.nick} {where} since {self._date(who.since)}"
 
 
 def _shown(member: Member) -> str:

@@ -210,6 +210,10 @@ REPLIES: list[tuple[Reply | PrivateSent, list[str]]] = [
         Whois(Whereabouts(ROB, "s", "i", "srv-1", DAY - 3840, None, ())),
         ["rob is in (no room)", "-- rob is on srv-1 since 2026-11-24 14:00:00"],
     ),
+    (
+        Whois(Whereabouts(ROB, "s", "", "", DAY - 3840, None, (TEA,))),
+        ["rob is in #tea", "-- rob is to come back, here since 2026-11-24 14:00:00"],
+    ),
     (PrivateSent(private("yes?")), ["[15:04:14] (private) -> rob: yes?"]),
     (
         PrivateSent(private("yes?", "lunch")),
