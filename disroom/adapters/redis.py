@@ -7,11 +7,9 @@ share, and all keys, are in ``store.lua``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 import msgspec
-from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from disroom.adapters.redis_address import RedisPlace
@@ -29,7 +27,6 @@ from disroom.adapters.redis_scripts import (
     RoomsReply,
     UsersReply,
     VersionsReply,
-    in_order,
     members_of,
 )
 from disroom.adapters.redis_settings import RedisSettings
@@ -45,9 +42,6 @@ from disroom.chat.interfaces import (
     Whereabouts,
 )
 from disroom.chat.names import Nick, RoomName
-
-SLICE = 1000
-"""Members that are read in one turn of the reactor: some 2 ms."""
 
 _decode_join = msgspec.msgpack.Decoder(JoinReply).decode
 _decode_users = msgspec.msgpack.Decoder(UsersReply).decode
@@ -335,15 +329,7 @@ class RedisPresence:
     # Asking.
 
     async def _members(self, flat: list[str]) -> tuple[Member, ...]:
-        """Read members; of a crowd, in several turns of the reactor, so that it holds nobody up."""
-        entries = in_order(flat)
-        if len(entries) <= SLICE:
-            return members_of(entries)
-        slices = []
-        for first in range(0, len(entries), SLICE):
-            await deferLater(self._reactor, 0)
-            slices.append(members_of(entries[first : first + SLICE]))
-        return tuple(chain.from_iterable(slices))
+        return await members_of(self._reactor, flat)
 
     async def _ask(self, script: str, *arguments: str | bytes | int) -> msgspec.Raw:
         return (await self._reply(script, *arguments)).body

@@ -7,11 +7,12 @@ The contract of each is in its first lines; what they share is in ``store.lua``.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from importlib.resources import files
 
 import msgspec
 from twisted.internet.defer import Deferred, FirstError, gatherResults
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 
 from disroom.adapters.redis_connection import RedisConnection, RedisRefused, RedisUnavailable
 from disroom.chat.events import Member
@@ -34,6 +35,10 @@ _NAMES = (
         "forget_empty",
     ),
 )
+
+
+SLICE = 1000
+"""Members that are read in one turn of the reactor: some 2 ms."""
 
 
 class Reply(msgspec.Struct, array_like=True, frozen=True):
@@ -239,21 +244,25 @@ class PresenceScripts:
         return _decode_reply(answer)
 
 
-def in_order(flat: list[str]) -> list[tuple[int, str, str]]:
-    """Take session and entry in turn apart, into the order of joining."""
-    found = []
+async def members_of(clock: IReactorTime, flat: list[str]) -> tuple[Member, ...]:
+    """Read session and entry in turn into members, in the order of their joining.
+
+    A crowd is read in several turns of the reactor, so that it holds nobody up.
+    """
+    entries = []
     for session, entry in zip(flat[::2], flat[1::2], strict=True):
         order, rest = entry.split(" ", 1)
-        found.append((int(order), session, rest))
-    found.sort()
-    return found
-
-
-def members_of(entries: Iterable[tuple[int, str, str]]) -> tuple[Member, ...]:
-    """Read what `in_order` gives."""
-    return tuple(
-        Member(session, Nick.trusted(rest[2:]), rest[0] == "1") for _, session, rest in entries
-    )
+        entries.append((int(order), session, rest))
+    entries.sort()
+    members: list[Member] = []
+    for first in range(0, len(entries), SLICE):
+        if len(entries) > SLICE:
+            await deferLater(clock, 0)
+        members += (
+            Member(session, Nick.trusted(rest[2:]), rest[0] == "1")
+            for _, session, rest in entries[first : first + SLICE]
+        )
+    return tuple(members)
 
 
 def news_of(message: bytes) -> Change | Moved:

@@ -1,17 +1,20 @@
 """RedisPresence and its connections: what they cost, and what becomes of them."""
 
+import random
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 import pytest_twisted
 from twisted.internet import defer
-from twisted.internet.task import LoopingCall
+from twisted.internet.task import Clock
 
-from disroom.adapters.redis import SLICE
 from disroom.adapters.redis_instance import PresenceStartError
+from disroom.adapters.redis_scripts import members_of
+from disroom.chat.events import Member
 from disroom.chat.names import Nick
 from tests.adapters.redis_chat import ALICE, ATTIC, BOB, CAROL, LOBBY, RedisChat, outcome, session
 from tests.contract.witness import promise
@@ -100,28 +103,43 @@ async def test_a_crowd_costs_who_comes_and_goes_nothing(
     assert b"cmdstat_hgetall:calls=1," in statistics
 
 
-@promise
-async def test_a_crowd_is_read_without_holding_anybody_up(
-    chat: RedisChat, redis: RedisServer
-) -> None:
+def test_a_crowd_is_read_without_holding_anybody_up() -> None:
     """While an instance learns of thousands in a room it serves the others."""
-    one = await chat.start(redis.url, lease=60)
-    sessions = await one.crowd(2 * SLICE + 1, LOBBY)
+    clock = TurnCounter()
+    crowd = [(f"s{number}", f"{10**15 + number} {number % 2} u{number}") for number in range(2001)]
+    random.Random(1).shuffle(crowd)
+    flat = [part for each in crowd for part in each]
+    found: list[tuple[Member, ...]] = []
+    work = defer.Deferred.fromCoroutine(members_of(clock, flat))
+    work.addCallback(found.append)
+    clock.advance(0)
+    assert clock.turns == 3
+    nicks = [(str(member.nick), member.session, member.away) for member in found[0]]
+    assert nicks == [(f"u{number}", f"s{number}", number % 2 == 1) for number in range(2001)]
+
+
+class TurnCounter(Clock):
+    """Counts how often somebody wanted another turn."""
+
     turns = 0
 
-    def turn() -> None:
-        nonlocal turns
-        turns += 1
+    def callLater(self, delay: float, *arguments: Any, **options: Any) -> Any:  # noqa: N802 - Twisted's name
+        """Count it."""
+        self.turns += 1
+        return super().callLater(delay, *arguments, **options)
 
-    looping = LoopingCall(turn)
-    looping.start(0)
-    reply = (await one.presence.users(LOBBY)).members
-    before, turns = turns, 0
-    assert before >= 3
-    listed = (await one.presence.listing(LOBBY, SLICE + 500, 0)).members
-    looping.stop()
-    assert [member.session for member in reply or ()] == sessions
-    assert [member.session for member in listed or ()] == sessions[: SLICE + 500]
+
+@promise
+async def test_a_list_may_be_longer_than_lua_passes_at_once(
+    chat: RedisChat, redis: RedisServer
+) -> None:
+    """However many are to be named, they are, in their order."""
+    one = await chat.start(redis.url, lease=60)
+    sessions = await one.crowd(1100, LOBBY)
+    for most in (1000, 1001, 1050, 5000):
+        listing = await one.presence.listing(LOBBY, most, 0)
+        assert [member.session for member in listing.members or ()] == sessions[:most]
+        assert listing.total == 1100
 
 
 @promise

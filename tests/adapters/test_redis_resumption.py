@@ -1,12 +1,18 @@
 """RedisPresence when sessions are resumed while instances or Redis die, or answers are lost."""
 
+import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
 import pytest_twisted
-from twisted.internet import defer
+from twisted.internet import defer, reactor
 
+from disroom.adapters.redis_address import RedisAddress
+from disroom.adapters.redis_holdings import Held
+from disroom.adapters.redis_instance import RedisInstance
+from disroom.adapters.redis_lease import boot_time
+from disroom.adapters.redis_settings import RedisSettings
 from disroom.chat.names import Nick
 from tests.adapters.redis_chat import (
     ALICE,
@@ -172,6 +178,20 @@ async def test_a_clock_that_is_put_back_keeps_no_orphan(
 
 
 @promise
+async def test_a_server_hears_at_once_who_went_elsewhere(
+    chat: RedisChat, redis: RedisServer
+) -> None:
+    """A connection that is half dead is closed as soon as its client has another."""
+    one = await chat.start(redis.url, lease=600, tick=60)
+    two = await chat.start(redis.url, "two", lease=600, tick=60)
+    alice = await one.claimed(ALICE, LOBBY, key=FIRST)
+    await two.presence.resume(alice, FIRST, SECOND)
+    await one.witness.until(lambda witness: witness.moved_sessions == [alice])
+    assert alice not in one.presence.nicks()
+    assert alice in two.presence.nicks()
+
+
+@promise
 async def test_a_server_that_missed_the_news_finds_out_by_itself(
     chat: RedisChat, redis: RedisServer, new_proxy: NewProxy
 ) -> None:
@@ -269,6 +289,32 @@ async def test_a_suspension_is_made_good_when_redis_is_back(
     assert 25_000 < left <= 30_000
     await two.presence.resume(alice, FIRST, SECOND)
     assert await two.names(LOBBY) == ["alice"]
+
+
+@promise
+async def test_a_suspension_that_missed_the_assertion_is_made_good(
+    chat: RedisChat, redis: RedisServer
+) -> None:
+    """While a big server comes back a suspension may be too late for it; the next tick has it."""
+    one = await chat.start(redis.url)
+    settings = RedisSettings(prefix=chat.prefix, lease=1.0, tick=0.2)
+    instance = RedisInstance(
+        reactor=reactor,
+        settings=settings,
+        address=lambda: RedisAddress.parse(redis.url),
+        instance_name="two",
+        fresh_id=secrets.token_urlsafe,
+    )
+    await instance.start()
+    await instance.ask("claim", "s", ALICE.token, ALICE.display, FIRST)
+    held = instance.holdings.sessions["s"] = Held(ALICE, 1, key=FIRST)
+    await instance.ask("join", "s", LOBBY.token, LOBBY.display, 0)
+    held.ends = boot_time() + 30
+    instance.holdings.unmarked.add("s")
+    await until_names(one, "alice*")
+    assert 25_000 < grace_of(redis, chat, "s") <= 30_000
+    await eventually(lambda: not instance.holdings.unmarked)
+    await instance.stop()
 
 
 def grace_of(server: RedisServer, chat: RedisChat, session: str) -> int:
