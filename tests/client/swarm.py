@@ -13,6 +13,7 @@ import asyncio
 import json
 import random
 import sys
+from collections.abc import Awaitable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -99,31 +100,25 @@ class Swimmer:
             await self._hearing
 
 
-async def talk(swimmers: list[Swimmer], rate: float) -> None:
-    """Have somebody say something, so many times a second, until cancelled; wait for receipts."""
-    sayings: set[asyncio.Task[None]] = set()
-    number = 0
-    try:
-        while True:
-            number += 1
-            saying = asyncio.create_task(random.choice(swimmers).say(f"<{number}>"))
-            sayings.add(saying)
-            saying.add_done_callback(sayings.discard)
-            await asyncio.sleep(1 / rate)
-    finally:
-        await asyncio.gather(*sayings)
+async def talk(swimmers: list[Swimmer], rate: float, until: Awaitable[object]) -> None:
+    """Have somebody say something, so many times a second, and wait for the receipts."""
+    end = asyncio.ensure_future(until)
+    sayings: list[asyncio.Task[None]] = []
+    while not end.done():
+        saying = random.choice(swimmers).say(f"<{len(sayings)}>")
+        sayings.append(asyncio.create_task(saying))
+        await asyncio.wait([end], timeout=1 / rate)
+    await asyncio.gather(*sayings)
 
 
 async def swarm(servers: list[str], clients: int, rooms: int, rate: float) -> list[dict[str, Any]]:
     """All of it."""
     swimmers = [Swimmer(servers, number, f"room{number % rooms}") for number in range(clients)]
     await asyncio.gather(*(swimmer.come_in() for swimmer in swimmers))
-    talking = asyncio.create_task(talk(swimmers, rate))
     print("talking", flush=True)
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
-    talking.cancel()
+    told = asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+    await talk(swimmers, rate, told)
     async with asyncio.timeout(LAST_WORDS_SECONDS):
-        await asyncio.gather(talking, return_exceptions=True)
         await asyncio.gather(*(s.say(f"last word of {s.seen.nick}") for s in swimmers))
         in_room: dict[str, set[str]] = {}
         for swimmer in swimmers:
