@@ -11,32 +11,33 @@ import socket
 import sys
 from contextlib import suppress
 
-from twisted.internet import asyncioreactor
+if "twisted.internet.reactor" not in sys.modules:
+    from twisted.internet import asyncioreactor
 
-asyncioreactor.install()
+    asyncioreactor.install()
 
-from typing import Any  # noqa: E402 - the reactor is installed before anything asks for one
+from typing import Any
 
-from twisted.internet import reactor as installed_reactor  # noqa: E402
-from twisted.internet.defer import Deferred  # noqa: E402
-from twisted.internet.error import ReactorNotRunning  # noqa: E402
-from twisted.logger import (  # noqa: E402
+from twisted.internet import reactor as installed_reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ReactorNotRunning
+from twisted.logger import (
     FilteringLogObserver,
     LogLevel,
     LogLevelFilterPredicate,
     globalLogBeginner,
 )
 
-from disroom import settings  # noqa: E402
-from disroom.brokers import BrokerError  # noqa: E402
-from disroom.config import ConfigError  # noqa: E402
-from disroom.logs import JsonLogObserver  # noqa: E402
-from disroom.service import DisroomService, NamedPart, Periodic  # noqa: E402
-from disroom.tap import instance, rarely_collect_garbage  # noqa: E402
-from disroom.transports.listeners import ListenError  # noqa: E402
-from disroom.workers.dealing import DEALS  # noqa: E402
-from disroom.workers.dealt import DealtConnections, DealtListeners  # noqa: E402
-from disroom.workers.messages import (  # noqa: E402
+from disroom import settings
+from disroom.brokers import BrokerError
+from disroom.config import ConfigError
+from disroom.logs import JsonLogObserver
+from disroom.service import DisroomService, NamedPart, Periodic
+from disroom.tap import instance, rarely_collect_garbage
+from disroom.transports.listeners import ListenError
+from disroom.workers.dealing import DEALS
+from disroom.workers.dealt import DealtConnections, DealtListeners
+from disroom.workers.messages import (
     CONTROL,
     Begin,
     CannotStart,

@@ -107,7 +107,7 @@ def errors(kind: type[ChatError] = ChatError) -> Iterator[type[ChatError]]:
         yield from errors(subclass)
 
 
-NOT_IN_LINES = {"bad-request", "bad-frame", "frame-too-long"}
+NOT_IN_LINES = {"bad-request", "bad-frame", "frame-too-long", "ping-flood"}
 """Codes that only clients of the binary protocol and of WebSocket can meet."""
 
 
