@@ -71,7 +71,10 @@ def _latency(results: Results) -> list[str]:
 
 def _storing(results: Results) -> list[str]:
     rows = []
-    for prefix, name in (("storing bare", "publish_async, nats-py"), ("storing", "one instance")):
+    names = {"storing bare": "publish_async, nats-py", "storing": "one instance"}
+    names |= {"storing workers": "two workers behind one port"}
+    names |= {"storing busy workers": "two workers, 100 senders"}
+    for prefix, name in names.items():
         ratio = results.ratio(f"{prefix} per_s", "storing bare per_s")
         figures = (results.median(f"{prefix} per_s"), results.median(f"{prefix} cpu_us"))
         rows.append((name, [f"{ratio:.2f}", *map(_number, figures)]))

@@ -17,8 +17,10 @@ from benchmarks.shapes import FANOUT, INSTANCES, MEMBERS, RATED, ROOMS, STORING,
 from benchmarks.stage import Stage
 from benchmarks.syncing import syncing
 from benchmarks.traffic import Cost, Traffic, percentile
+from tests.processes.workers import address_of, shares, workers_of
 
 RATE = 100.0
+WORKERS = 2
 MEMBERS_A_ROOM = 20
 """Of those that only connect."""
 
@@ -49,6 +51,7 @@ class Plan:
         self.times = 30 if quick else 200
         self.connections = 500 if quick else 2000
         self.crowd = 200 if quick else 1000
+        self.shared = (100,) if quick else (100, 1000)
         self.cold_messages = 0 if quick else 1_000_000
 
     @property
@@ -60,6 +63,7 @@ class Plan:
             Scenario("latency, two instances", partial(latency, self, 2)),
             Scenario("storing, bare nats-py", partial(bare_storing, self)),
             Scenario("storing", partial(storing, self)),
+            Scenario("storing, two workers", partial(workers, self)),
             *(Scenario(f"fan-out {shape}", partial(fan_out, self, shape)) for shape in FANOUT),
             Scenario("verbs, alone", lambda stage: verbs.idle(stage, self.times)),
             Scenario("connecting", partial(connecting, self)),
@@ -126,6 +130,30 @@ def storing(plan: Plan, stage: Stage) -> Figures:
 def waiting_for_the_disk(plan: Plan, stage: Stage) -> Figures:
     """With `sync_interval: always` and without."""
     return syncing(stage, rate=RATE, warm_up=plan.warm_up, seconds=plan.seconds)
+
+
+def workers(plan: Plan, stage: Stage) -> Figures:
+    """The same on two workers, and with as many users on each; and who gets the connections.
+
+    The parent's CPU is included.
+    """
+    server = stage.with_workers(WORKERS)
+    figures: Figures = {}
+    for count in plan.shared:  # first, while nobody else comes or goes
+        for burst, how in ((True, "in a burst"), (False, "one by one")):
+            fewest, *_, most = shares(server, count, burst=burst)
+            figures[f"shares of {count} {how}_percent"] = 100 * (most / fewest - 1)
+    pids = [server.pid, *workers_of(server).values()]
+    shapes = {"workers": STORING, "busy workers": Shape(WORKERS * STORING.rooms, STORING.members)}
+    for name, shape in shapes.items():
+        with entered(DISROOM, [address_of(server)], shape) as load:
+            cost = Traffic(load, pids).full_speed(plan.warm_up, plan.seconds)
+        figures |= {
+            f"storing {name} per_s": cost.messages / cost.seconds,
+            f"storing {name} cpu_us": cost.cpu_us_per_message,
+            f"storing {name} generator_percent": cost.busy,
+        }
+    return figures
 
 
 def fan_out(plan: Plan, shape: Shape, stage: Stage) -> Figures:

@@ -38,6 +38,7 @@ class Stage:
         self.directory = directory
         self.layout = layout
         self.instances: list[DisroomProcess] = []
+        self._with_workers: dict[int, DisroomProcess] = {}
         self.start_seconds: list[float] = []
         self.nats = NatsServer(directory / "nats")
         self.redis = RedisServer(directory / "redis")
@@ -71,6 +72,14 @@ class Stage:
             self.instances.append(self._open.enter_context(self.fresh(len(self.instances))))
         return self.instances[number]
 
+    def with_workers(self, count: int) -> DisroomProcess:
+        """An instance of so many workers, on the cores of all instances; started if need be."""
+        if count not in self._with_workers:
+            server = self._new(f"workers{count}", [f"--workers={count}"])
+            with pinned(self.layout.instances):
+                self._with_workers[count] = self._open.enter_context(server)
+        return self._with_workers[count]
+
     def addresses(self, count: int) -> list[tuple[str, int]]:
         """Where the first so many instances listen."""
         return [("127.0.0.1", self.instance(number).port) for number in range(count)]
@@ -81,18 +90,22 @@ class Stage:
 
     def fresh(self, number: int, name: str = "") -> DisroomProcess:
         """Start another instance, which the caller ends."""
-        instance = DisroomProcess(
-            self.directory,
-            name=name or f"instance{number}",
-            redis=self.redis.url,
-            nats=[self.nats.url],
-            env=SETTINGS,
-        )
+        instance = self._new(name or f"instance{number}")
         begin = time.perf_counter()
         with pinned(self.layout.instance(number)):
             instance.start()
         self.start_seconds.append(time.perf_counter() - begin)
         return instance
+
+    def _new(self, name: str, options: Sequence[str] = ()) -> DisroomProcess:
+        return DisroomProcess(
+            self.directory,
+            name=name,
+            redis=self.redis.url,
+            nats=[self.nats.url],
+            options=options,
+            env=SETTINGS,
+        )
 
     def _make_bare_stream(self) -> None:
         """Make a stream like the service's, for the client library alone."""

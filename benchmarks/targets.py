@@ -104,6 +104,26 @@ def targets(results: Results) -> list[Target]:
             0.8,
             at_most=False,
         ),
+        Target(
+            "a stored message, two workers / one",
+            results.ratio("storing workers cpu_us", "storing cpu_us"),
+            1.15,
+        ),
+        Target(
+            "the same with 50 senders on each",
+            results.ratio("storing busy workers cpu_us", "storing cpu_us"),
+            1.15,
+        ),
+        *(
+            Target(
+                f"shares of {name.removeprefix('shares of ').removesuffix('_percent')}, uneven by",
+                results.median(name),
+                20,
+                "%",
+            )
+            for name in results.values
+            if name.startswith("shares of ")
+        ),
         *(Target(what, results.median(name), limit, "ms") for what, name, limit in milliseconds),
         Target("memory a connection", results.median("connecting rss_bytes"), 8192, "bytes"),
         Target("start with warm brokers", results.median("connecting start_s"), 1, "s"),
