@@ -158,6 +158,10 @@ class Page:
         """Press a key, with the focus where it is."""
         self._run(lambda: self._page.keyboard.press(key))
 
+    def type(self, text: str) -> None:
+        """Type into what has the focus."""
+        self._run(lambda: self._page.keyboard.type(text))
+
     def reload(self) -> None:
         """Reload the page."""
         self._run(self._page.reload)
@@ -207,6 +211,10 @@ class Page:
     def count(self, selector: str) -> int:
         """How many match."""
         return int(self._run(lambda: self._page.locator(selector).count()))
+
+    def outline(self) -> str:
+        """The page as assistive technology is told of it."""
+        return str(self._run(lambda: self._page.locator("body").aria_snapshot()))
 
     def screenshot(self, path: Path) -> None:
         """Take a picture."""
