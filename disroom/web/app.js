@@ -158,6 +158,10 @@ function newTimeline(conversation) {
     needOlder: () => chat.loadOlder(conversation).catch(inWords),
     scrolled: () => later("latest"),
     retry: (message) => chat.retry(conversation, message),
+    edit(message) {
+      chat.unsent.discard(conversation, message);
+      composer.put(message.text);
+    },
     discard: (message) => chat.unsent.discard(conversation, message),
   });
   timelines.set(conversation.id, timeline);

@@ -39,6 +39,7 @@ export class Chat {
     });
     this.unsent = new Unsent({
       request: (op, fields) => this.connection.request(op, fields),
+      online: () => this.connection.state === "online",
       changed: (conversation) => this.#changed("pending", conversation),
     });
     addEventListener("pagehide", () => this.#save());

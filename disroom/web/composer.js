@@ -40,6 +40,13 @@ export class Composer {
     this.text.value = "";
   }
 
+  // Have a text to be written further.
+  put(text) {
+    this.text.value = text;
+    this.#fit();
+    this.focus();
+  }
+
   focus() {
     this.text.focus({ preventScroll: true });
   }

@@ -64,12 +64,12 @@ export class Connection {
   }
 
   request(op, fields = {}) {
-    if (this.state !== "online") return Promise.reject(new Disconnected(op));
+    if (this.state !== "online") return Promise.reject(new Disconnected());
     return this.#ask(op, fields);
   }
 
   #ask(op, fields = {}) {
-    if (this.#socket?.readyState !== WebSocket.OPEN) return Promise.reject(new Disconnected(op));
+    if (this.#socket?.readyState !== WebSocket.OPEN) return Promise.reject(new Disconnected());
     const id = (this.#lastId += 1);
     return new Promise((resolve, reject) => {
       this.#asked.set(id, { resolve, reject });
@@ -96,7 +96,7 @@ export class Connection {
 
   async #greet(socket) {
     try {
-      await this.greet((op, fields) => (socket === this.#socket ? this.#ask(op, fields) : Promise.reject(new Disconnected(op))));
+      await this.greet((op, fields) => (socket === this.#socket ? this.#ask(op, fields) : Promise.reject(new Disconnected())));
     } catch (error) {
       if (socket === this.#socket) this.#lost();
       if (!(error instanceof Disconnected || error instanceof Refused)) throw error;

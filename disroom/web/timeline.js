@@ -19,11 +19,12 @@ export class Timeline {
   #anew = true;
 
   // `needOlder` is called when the top comes near; `scrolled` when the end comes into or out of
-  // sight; `acts` are the buttons of an unsent message.
-  constructor(conversation, { needOlder, scrolled, retry, discard }) {
+  // sight; the others are what the buttons of an unsent message do.
+  constructor(conversation, { needOlder, scrolled, retry, edit, discard }) {
     this.conversation = conversation;
     this.needOlder = needOlder;
     this.retry = retry;
+    this.edit = edit;
     this.discard = discard;
     this.below = 0; // rows that came while the end was out of sight
     this.element = element("div", "timeline");
@@ -183,17 +184,20 @@ export class Timeline {
     if (message.op === "me") body.append("* ");
     if (message.op === "topic") body.append("Topic: ");
     body.append(message.text);
-    const state = element("p", "state", STATES[message.state]);
+    const state = element("p", "state", STATES[message.state] ?? "");
     row.append(body, state);
-    if (message.state === "failed") {
-      state.append(` ${message.error} `, button("Send again", () => this.retry(message)),
-        " ", button("Discard", () => this.discard(message)));
+    if (message.state === "waiting") {
+      state.textContent = message.sent ? "Sending…" : "Waiting for the connection…";
+    } else if (message.state === "failed") {
+      state.append(` ${message.error} `);
+      if (!message.hopeless) state.append(button("Send again", () => this.retry(message)), " ");
+      state.append(button("Edit", () => this.edit(message)), " ", button("Discard", () => this.discard(message)));
     }
     return row;
   }
 }
 
-const STATES = { waiting: "Sending…", delayed: "The server is still trying…", failed: "Not sent:" };
+const STATES = { delayed: "The server is still trying…", failed: "Not sent:" };
 
 const ROWS = {
   said: speech,

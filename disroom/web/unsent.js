@@ -13,10 +13,15 @@ export function freshKey() {
   return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_");
 }
 
-// `changed` is told the conversation of which a message was added, answered or refused.
+// Codes that say that a text cannot be sent as it is.
+const HOPELESS = new Set(["text-too-long", "empty-text"]);
+
+// `online` tells whether a request would be sent now, and `changed` is told the conversation of which
+// a message was added, answered or refused.
 export class Unsent {
-  constructor({ request, changed }) {
+  constructor({ request, online, changed }) {
     this.request = request;
+    this.online = online;
     this.changed = changed;
   }
 
@@ -70,7 +75,7 @@ export class Unsent {
   async #send(conversation, message) {
     const { op, text, key } = message;
     const fields = op === "msg" ? { nick: conversation.name, text } : { room: conversation.name, text, key };
-    if (this.session) {
+    if (this.online()) {
       message.sent = true;
       message.session = this.session;
       message.after ??= conversation.lastSeq;
@@ -85,7 +90,8 @@ export class Unsent {
       if (!(error instanceof Refused || error instanceof Disconnected)) throw error;
       if (!conversation.pending.includes(message)) return null;
       message.state = "failed";
-      message.error = error instanceof Refused ? error.message : "the connection was lost; it may have arrived";
+      message.error = error.message || (message.sent ? "it may have arrived, or not" : "there is no connection");
+      message.hopeless = HOPELESS.has(error.code);
       this.changed(conversation);
       return null;
     }

@@ -8,7 +8,6 @@ import pytest
 
 from tests.browser.chromium import Page
 from tests.cluster.chat import user
-from tests.processes.client import LineClient
 from tests.processes.disroom import DisroomProcess
 from tests.processes.text_client import Clients
 
@@ -279,11 +278,15 @@ def test_links_lead_to_the_web_and_tell_it_nothing(
         assert alice.evaluate(rel) == "noopener noreferrer"
 
 
-def test_a_person_of_telnet_and_netcat_alone_is_served_beside(
-    server: DisroomProcess, clients: Clients
-) -> None:
-    """The text port does not answer HTTP, and the web port no lines."""
-    confused = LineClient(clients, server.listening[-1])
-    confused.send_line("join tea")
-    confused.send_line("")
-    confused.expect("400 Bad Request")
+def test_pages_of_other_sites_cannot_come_in(server: DisroomProcess, visit: Visit) -> None:
+    """A browser that was led elsewhere tells so, and is refused."""
+    alice = visit(server)
+    address = alice.url.replace("http", "ws") + "/ws"
+    outcome = """(address) => new Promise((resolve) => {
+      const socket = new WebSocket(address);
+      socket.onopen = () => resolve("open");
+      socket.onerror = () => resolve("refused");
+    })"""
+    assert alice.evaluate(outcome, address) == "open"
+    alice.visit("about:blank")
+    assert alice.evaluate(outcome, address) == "refused"

@@ -62,6 +62,13 @@ def _company(
         **limits,
     }
     directory = directories.mktemp("hostile")
-    server = DisroomProcess(directory, nats=[nats.url], redis=redis.url, flood=flood, env=env)
+    server = DisroomProcess(
+        directory,
+        nats=[nats.url],
+        redis=redis.url,
+        flood=flood,
+        options=["--web=127.0.0.1:0"],
+        env=env,
+    )
     with server, Company(server) as company:
         yield company
