@@ -217,7 +217,8 @@ class NatsLink:
                 self._log.failure("While taking a message of {subject}", subject=subject)
 
         async def received(message: Msg) -> None:
-            guarded(Incoming.of(message))
+            if subscription in self._subscriptions:  # what was queued before the end still comes
+                guarded(Incoming.of(message))
 
         try:
             subscription = await prompt(self._client.subscribe(subject, queue, received))

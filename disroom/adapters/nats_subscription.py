@@ -48,8 +48,6 @@ class NatsSubscription:
         Raises:
             NotConnected: It was lost already.
         """
-        self._attached = (link, await link.subscribe(self.subject, self._queue, self._received))
-
-    def _received(self, message: Incoming) -> None:
         if self._receive is not None:
-            self._receive(message)
+            subscription = await link.subscribe(self.subject, self._queue, self._receive)
+            self._attached = (link, subscription)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 from disroom.chat.events import PrivateSent
 from disroom.chat.interfaces import Receipt
@@ -49,19 +49,19 @@ async def dispatch(session: Session, command: commands.Command) -> Answer:
     Raises:
         ChatError: As the session's verb says.
     """
-    if isinstance(command, commands.Post):
-        await post(session, command)
+    if type(command) in _POSTS:
+        await post(session, cast(commands.Post, command))
         return None
     return await _VERBS[type(command)](session, command)
 
 
-async def post(
+def post(
     session: Session, command: commands.Post, key: str = "", receipt: Receipt | None = None
-) -> str:
+) -> Awaitable[str]:
     """Queue a message, as `Session.say` has it, and return its id.
 
     Raises:
         ChatError: As the session's verb says.
     """
     verb = _POSTS[type(command)]
-    return await verb(session, command.text, command.room, key=key, receipt=receipt)
+    return verb(session, command.text, command.room, key=key, receipt=receipt)
