@@ -6,8 +6,8 @@
 
 from disroom.client.aio import Chat, connect
 from disroom.client.calls import ChatFailed
-from disroom.client.core import Connected, Disconnected, Event, NotRejoined
-from disroom.client.rooms import Room
+from disroom.client.events import Connected, Disconnected, Event, NotRejoined
+from disroom.client.rooms import Room, Rooms
 from disroom.wire.messages import (
     Away,
     Delayed,
@@ -41,6 +41,7 @@ __all__ = [
     "Private",
     "Renamed",
     "Room",
+    "Rooms",
     "Said",
     "Stored",
     "Topic",

@@ -62,6 +62,12 @@ class Attempts:
         self._random = random_
         self._failed = 0
         self._next = 0
+        self._why: dict[Address, str] = {}
+
+    @property
+    def tls(self) -> bool:
+        """Whether one of them is to be spoken TLS with."""
+        return any(address.tls for address in self._addresses)
 
     def next(self) -> tuple[float, Address]:
         """How many seconds to wait, and where to connect then."""
@@ -74,6 +80,17 @@ class Attempts:
         pause = min(FIRST_PAUSE * 2.0 ** min(rounds, 20), LONGEST_PAUSE)
         return pause * (0.5 + self._random() / 2), address
 
+    def failed(self, why: str) -> None:
+        """Note why the last attempt failed, or how what came of it ended."""
+        address = self._addresses[(self._next - 1) % len(self._addresses)]
+        self._why[address] = why
+
     def succeeded(self) -> None:
         """Begin without a pause the next time."""
         self._failed = 0
+
+    def account(self) -> str:
+        """Where no connection could be had, and why, for people."""
+        untried = [address for address in self._addresses if address not in self._why]
+        told = [f"{address}: {why}" for address, why in self._why.items()]
+        return "; ".join([*told, *(f"{address}: no answer yet" for address in untried)])

@@ -9,26 +9,35 @@ async with connect("localhost:8080", nick="parrot", rooms=["tea"]) as chat:
 from __future__ import annotations
 
 import asyncio
-import secrets
+import math
+import os
+import re
 import ssl
 from collections import deque
-from collections.abc import Iterable, Mapping
-from itertools import count
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
 from disroom.client.addresses import Address, Attempts
 from disroom.client.calls import Call, ChatFailed, Outcome, Verbs
-from disroom.client.core import Core, Event
-from disroom.wire import messages
+from disroom.client.core import Core
+from disroom.client.events import Event
+from disroom.client.rooms import Rooms
 
 CONNECT_SECONDS = 5.0
 TICK_SECONDS = 1.0
 EXIT_SECONDS = 5.0
 
+PATIENCE_SECONDS = 10.0
+"""How long the first connection is tried for, unless the program says otherwise."""
+
+OTHER_FAMILY_SECONDS = 0.25
+"""After so long the next address of a host is tried beside the first (RFC 8305)."""
+
 MOST_EVENTS = 10_000
-"""Events that wait to be taken. Above it nothing is read while no answer is waited for; above twice
-as many the connection is closed, and resumed once they have been taken: the server has them all."""
+"""Events that wait to be taken. Above it nothing is read while no answer is waited for. Above twice
+as many the connection is closed, and resumed once they have been taken, for the server has them
+all. What waits for an answer then fails with ``too-much``: it may wait for the one who takes."""
 
 
 class Chat(Verbs):
@@ -45,17 +54,19 @@ class Chat(Verbs):
         nick: str,
         rooms: Iterable[str] = (),
         tls: ssl.SSLContext | None = None,
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
-        prefix, numbers = secrets.token_urlsafe(6), count(1)
-        super().__init__(self._ask_core, lambda: f"{prefix}-{next(numbers)}")
+        super().__init__()
         self._core = Core(nick, rooms)
         self._attempts = Attempts(addresses)
         self._tls = tls
+        self._patience = patience
         self._events: deque[Event] = deque()
         self._changed = asyncio.Event()
         self._taken = asyncio.Event()
         self._writer: asyncio.StreamWriter | None = None
         self._running: asyncio.Task[None] | None = None
+        self._overfull = False
         self._leaving = False
 
     @property
@@ -64,23 +75,33 @@ class Chat(Verbs):
         return self._core.nick
 
     @property
+    def session(self) -> str:
+        """The ``session`` of the user's own messages; another after the session was lost."""
+        return self._core.session
+
+    @property
     def connected(self) -> bool:
         """Whether there is a connection, and the session is on it."""
         return self._core.connected
 
     @property
-    def rooms(self) -> Mapping[Any, Any]:
-        """The rooms that the user is in, each a `disroom.client.rooms.Room`."""
+    def rooms(self) -> Rooms:
+        """The rooms that the user is in, by name; kept true, not to be changed."""
         return self._core.rooms
 
     async def __aenter__(self) -> Chat:
         self._running = asyncio.create_task(self._run())
-        while not self._core.connected and not self._core.closed:
-            self._changed.clear()
-            await self._changed.wait()
-        if self._core.closed:
-            await self._running
-            raise self._core.closed
+        try:
+            async with asyncio.timeout(None if math.isinf(self._patience) else self._patience):
+                await self._until(lambda: self._core.connected or bool(self._core.closed))
+            if self._core.closed:
+                raise self._core.closed.again()
+        except TimeoutError:
+            await self._stop()
+            raise ChatFailed("unreachable", self._attempts.account()) from None
+        except BaseException:  # cancelled, it may be: nothing goes on behind the program's back
+            await self._stop()
+            raise
         return self
 
     async def __aexit__(
@@ -92,36 +113,37 @@ class Chat(Verbs):
         await self.close()
 
     async def close(self) -> None:
-        """Leave: what was sent is stored first, where that can be had within a few seconds."""
-        running, self._leaving = self._running, True
-        if running is None:
-            return
-        if self._core.connected:
-            self._core.exit()
-            self._flush()
-            await asyncio.wait([running], timeout=EXIT_SECONDS)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        self._core.close()
-        self._changed.set()
+        """Leave: what was sent is stored first, where that can be had within 5 seconds."""
+        try:
+            async with asyncio.timeout(EXIT_SECONDS):
+                await self._until(lambda: not self._core.waiting)
+                self._leaving = True
+                self._taken.set()
+                if self._core.connected and self._running:
+                    self._core.exit()
+                    self._flush()
+                    await asyncio.wait([self._running])
+        except TimeoutError:
+            pass
+        finally:
+            await self._stop()
 
     def __aiter__(self) -> Chat:
         return self
 
     async def __anext__(self) -> Event:
-        while not self._events:
-            if self._core.closed:
-                if self._leaving:
-                    raise StopAsyncIteration
-                raise self._core.closed
-            self._changed.clear()
-            await self._changed.wait()
+        await self._until(lambda: bool(self._events or self._core.closed))
+        if not self._events:
+            assert self._core.closed is not None
+            if self._leaving:
+                raise StopAsyncIteration
+            raise self._core.closed.again()
+        event = self._events.popleft()
+        self._overfull = self._overfull and len(self._events) > MOST_EVENTS
         self._taken.set()
-        return self._events.popleft()
+        return event
 
-    def _ask_core(
-        self, op: str, fields: Mapping[str, Any], answer: type[messages.Ok], again: bool
-    ) -> asyncio.Future[Any]:
+    def _ask(self, call: Call) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
         def done(outcome: Outcome) -> None:
@@ -132,39 +154,61 @@ class Chat(Verbs):
             else:
                 future.set_result(outcome)
 
-        self._core.ask(Call(op, fields, answer, done, again))
-        self._flush()
+        call.done = done
+        if self._overfull:
+            done(_too_much())
+        else:
+            self._core.ask(call)
+            self._flush()
         return future
 
+    # The connection.
+
     async def _run(self) -> None:
-        while not self._core.closed and not self._leaving:
-            pause, address = self._attempts.next()
-            await asyncio.sleep(pause)
-            while len(self._events) > MOST_EVENTS:
-                self._taken.clear()
-                await self._taken.wait()
-            why = await self._converse(address)
-            self._core.connection_lost(why)
+        try:
+            while not self._core.closed and not self._leaving:
+                pause, address = self._attempts.next()
+                await asyncio.sleep(pause)
+                await self._wait_for_taking()
+                why = await self._converse(address)
+                self._core.connection_lost(why)
+                self._attempts.failed(self._core.last_failure)
+                self._pass_on()
+        except Exception as error:  # a mistake of this client's; who waits is told
+            mistake = ChatFailed("internal", f"this client made a mistake: {error!r}")
+            mistake.__cause__ = error
+            self._core.close(mistake)
             self._pass_on()
+
+    async def _wait_for_taking(self) -> None:
+        while len(self._events) > MOST_EVENTS and not self._leaving:
+            self._overfull = True
+            self._core.give_up(_too_much())
+            self._taken.clear()
+            await self._taken.wait()
 
     async def _converse(self, address: Address) -> str:
         """Keep one connection for as long as it lasts; return why it ended."""
-        context = (self._tls or ssl.create_default_context()) if address.tls else None
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 reader, writer = await asyncio.open_connection(
-                    address.host, address.port, ssl=context
+                    address.host,
+                    address.port,
+                    ssl=(self._tls or ssl.create_default_context()) if address.tls else None,
+                    happy_eyeballs_delay=OTHER_FAMILY_SECONDS,
                 )
-        except (OSError, TimeoutError) as error:
-            return f"{address}: {error or 'no connection within a few seconds'}"
+        except TimeoutError:
+            return f"no connection within {CONNECT_SECONDS:g} s"
+        except (OSError, UnicodeError) as error:  # of a host name, it may be
+            return _reason(error)
         self._writer = writer
         ticking = asyncio.create_task(self._tick(writer))
         try:
             self._core.connection_made()
             self._flush()
-            return await self._read(reader) or f"{address} closed the connection"
+            return await self._read(reader) or "the server closed the connection"
         except OSError as error:
-            return f"{address}: {error}"
+            return _reason(error)
         finally:
             self._writer = None
             ticking.cancel()
@@ -175,11 +219,9 @@ class Chat(Verbs):
             self._core.received(data)
             self._flush()
             self._pass_on()
-            if self._core.connected:
-                self._attempts.succeeded()
             if self._core.closed or self._core.hangs_up:
-                return "the server asked for it"
-            while len(self._events) > MOST_EVENTS and not self._core.waiting:
+                return "the server asked to connect again"
+            while len(self._events) > MOST_EVENTS and not self._core.waiting and not self._leaving:
                 self._taken.clear()
                 await self._taken.wait()
             if len(self._events) > 2 * MOST_EVENTS:
@@ -190,8 +232,25 @@ class Chat(Verbs):
         loop = asyncio.get_running_loop()
         while self._core.tick(loop.time()):
             self._flush()
+            if self._core.steady:
+                self._attempts.succeeded()
             await asyncio.sleep(TICK_SECONDS)
         writer.transport.abort()
+
+    async def _stop(self) -> None:
+        self._leaving = True
+        if self._running:
+            self._running.cancel()
+            await asyncio.wait([self._running])
+        self._core.close()
+        self._changed.set()
+
+    # In between.
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self._changed.clear()
+            await self._changed.wait()
 
     def _flush(self) -> None:
         data = self._core.take_outgoing() if self._writer else b""
@@ -208,6 +267,7 @@ def connect(
     nick: str,
     rooms: Iterable[str] = (),
     tls: ssl.SSLContext | None = None,
+    patience: float = PATIENCE_SECONDS,
 ) -> Chat:
     """Prepare to chat; ``async with`` connects.
 
@@ -217,9 +277,26 @@ def connect(
         nick: What the user is called.
         rooms: Those to be in from the beginning.
         tls: How to verify ``tls://`` servers; by default with the system's authorities.
+        patience: Seconds until ``async with`` gives the first connection up; `math.inf` for never.
+            A connection that was lost later is tried for again without end.
 
     Raises:
         ValueError: An address is none.
-        ChatFailed: From ``async with``: the server refused, the nick is taken, say.
+        ChatFailed: From ``async with``: no server answers (``unreachable``), or it refused: the
+            nick is taken, say.
     """
-    return Chat(addresses, nick=nick, rooms=rooms, tls=tls)
+    return Chat(addresses, nick=nick, rooms=rooms, tls=tls, patience=patience)
+
+
+def _too_much() -> ChatFailed:
+    return ChatFailed("too-much", f"more than {2 * MOST_EVENTS} events wait to be taken")
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong, without the numbers; asyncio joins the errors of several addresses."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not good: {error.verify_message}"
+    numbers = {int(number) for number in re.findall(r"\[Errno (\d+)\]", str(error))}
+    if numbers:
+        return "; ".join(sorted(os.strerror(number) for number in numbers))
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

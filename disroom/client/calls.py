@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import count
 from typing import Any, TypeVar, cast
 
 from disroom.wire import messages
@@ -12,19 +14,28 @@ Answer = TypeVar("Answer", bound=messages.Ok)
 
 
 class ChatFailed(Exception):
-    """What was asked could not be done.
+    """What was asked could not be done, or the chat has ended.
 
     Attributes:
-        code: Stable, as docs/protocol.md lists them; ``disconnected``, ``closed`` and ``too-much``
-            are the client's own.
+        code: Stable, as docs/protocol.md lists them; docs/clients.md lists the client's own.
     """
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
 
+    def again(self) -> ChatFailed:
+        """The same for somebody else, so that tracebacks do not mix."""
+        copy = ChatFailed(self.code, str(self))
+        copy.__cause__ = self.__cause__
+        return copy
+
 
 Outcome = messages.Ok | ChatFailed
+
+
+def ignore(outcome: Outcome) -> None:
+    """Nobody waits for this answer."""
 
 
 @dataclass(slots=True)
@@ -35,15 +46,19 @@ class Call:
         op: As in docs/protocol.md.
         fields: Its other fields, without ``id``.
         answer: What an ``ok`` carries.
-        done: Told the outcome, once; does not raise.
         again: Whether it does no harm to ask it again on another connection.
+        done: Told the outcome, once; does not raise.
+        message: The id that its message has, in the session in which it was asked last.
+        seq: Of its message, once that was seen in the room.
     """
 
     op: str
     fields: Mapping[str, Any]
     answer: type[messages.Ok]
-    done: Callable[[Outcome], None]
     again: bool = True
+    done: Callable[[Outcome], None] = ignore
+    message: str = ""
+    seq: int | None = None
 
     @property
     def posts(self) -> bool:
@@ -55,21 +70,21 @@ class Call:
         return {"op": self.op, "id": id_, **self.fields}
 
 
-@dataclass(slots=True)
 class Verbs:
     """Everything that can be asked; each method returns what the client's framework awaits.
 
     Awaited, each gives the answer or raises `ChatFailed`. While there is no connection it waits for
     one. Messages are sent in the order of asking and each is stored once, whatever happens to the
-    connection meanwhile.
-
-    Args:
-        ask: Takes the request without its ``done``.
-        fresh_key: Makes ids for messages, each once.
+    connection meanwhile. To stop waiting takes nothing back: what was asked is still done.
     """
 
-    _ask: Callable[[str, Mapping[str, Any], type[messages.Ok], bool], Awaitable[Any]]
-    _fresh_key: Callable[[], str] = field(repr=False)
+    def __init__(self) -> None:
+        prefix = secrets.token_urlsafe(6)
+        self._keys = (f"{prefix}-{number}" for number in count(1))
+
+    def _ask(self, call: Call) -> Awaitable[Any]:
+        """Hand a request to the core, with its ``done`` set; for the shell."""
+        raise NotImplementedError
 
     def join(self, room: str) -> Awaitable[messages.Entered]:
         """Enter a room."""
@@ -81,15 +96,15 @@ class Verbs:
 
     def send(self, room: str, text: str) -> Awaitable[messages.Posted]:
         """Say something; the answer comes when it is stored."""
-        return self._call("send", messages.Posted, room=room, text=text, key=self._fresh_key())
+        return self._call("send", messages.Posted, room=room, text=text, key=next(self._keys))
 
     def act(self, room: str, text: str) -> Awaitable[messages.Posted]:
         """Describe an action; otherwise as `send`."""
-        return self._call("me", messages.Posted, room=room, text=text, key=self._fresh_key())
+        return self._call("me", messages.Posted, room=room, text=text, key=next(self._keys))
 
     def set_topic(self, room: str, text: str) -> Awaitable[messages.Posted]:
         """Set a room's topic; otherwise as `send`."""
-        return self._call("topic", messages.Posted, room=room, text=text, key=self._fresh_key())
+        return self._call("topic", messages.Posted, room=room, text=text, key=next(self._keys))
 
     def topic(self, room: str) -> Awaitable[messages.TopicIs]:
         """Read a room's topic."""
@@ -141,4 +156,4 @@ class Verbs:
         self, op: str, answer: type[Answer], *, again: bool = True, **fields: Any
     ) -> Awaitable[Answer]:
         given = {name: value for name, value in fields.items() if value is not None}
-        return cast(Awaitable[Answer], self._ask(op, given, answer, again))
+        return cast(Awaitable[Answer], self._ask(Call(op, given, answer, again)))

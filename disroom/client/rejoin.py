@@ -27,9 +27,6 @@ class Rejoin:
         send: Sends a request.
         take: Takes the next event of a room, if it is new.
         done: Called when it is done with all rooms, with those that could not be joined.
-
-    Attributes:
-        found: The seqs of the messages that were read, by their ids.
     """
 
     def __init__(
@@ -40,13 +37,12 @@ class Rejoin:
         take: Callable[[RoomEvent], None],
         done: Callable[[Mapping[str, ChatFailed]], None],
     ) -> None:
-        self.found: dict[str, int] = {}
+        self._rooms = tuple(rooms)
         self._send = send
         self._take = take
         self._done = done
-        self._held: dict[str, deque[RoomEvent]] = {room.name: deque() for room in rooms}
+        self._held: dict[str, deque[RoomEvent]] = {room.name: deque() for room in self._rooms}
         self._failed: dict[str, ChatFailed] = {}
-        self._rooms = tuple(rooms)
 
     def begin(self) -> None:
         """Send the first requests."""
@@ -62,13 +58,20 @@ class Rejoin:
             return False
         held.append(event)
         if len(held) > MOST_HELD:
-            oldest = held.popleft()
-            if isinstance(oldest, messages.StoredMessage):
-                first = held[0]
-                if isinstance(first, messages.Gap):
-                    held.popleft()
-                held.appendleft(messages.Gap(event.room, oldest.seq, oldest.seq))
+            self._drop(held)
         return True
+
+    def _drop(self, held: deque[RoomEvent]) -> None:
+        """Drop the oldest; of messages there remains the gap, which is the first that is held."""
+        first = held.popleft()
+        if isinstance(first, messages.Gap):
+            dropped = held.popleft()
+            last = dropped.seq if isinstance(dropped, messages.StoredMessage) else first.last
+            held.appendleft(messages.Gap(first.room, first.first, last))
+        elif isinstance(first, messages.StoredMessage):
+            held.appendleft(messages.Gap(first.room, first.seq, first.seq))
+
+    # One room.
 
     def _join(self, room: Room) -> None:
         def joined(outcome: Outcome) -> None:
@@ -76,7 +79,7 @@ class Rejoin:
                 self._joined(room, outcome)
             elif isinstance(outcome, ChatFailed) and outcome.code != "disconnected":
                 self._failed[room.name] = outcome
-                self._finish(room.name)
+                self._finish(room)
 
         self._send("join", {"room": room.name}, messages.Entered, joined)
 
@@ -86,35 +89,70 @@ class Rejoin:
         room.entered(told)
         backlog = told.messages or ()
         if first_time:
-            room.seq = max([told.seq, *(message.seq for message in backlog)])
-            self._finish(room.name)
-            return
-        if not (told.older and backlog and backlog[0].seq > room.seq + 1):
-            self._read(room, backlog, lost=False)
-            return
+            room.begins_after(backlog, told.seq)
+            self._finish(room)
+        elif told.messages is not None and (not told.older or _reaches_back(backlog, room)):
+            self._read(room, backlog, position=told.seq)
+        else:
+            self._read_history(room, backlog, told.seq)
 
-        def read_back(outcome: Outcome) -> None:
+    def _read_history(
+        self, room: Room, backlog: tuple[messages.StoredMessage, ...], position: int
+    ) -> None:
+        def answered(outcome: Outcome) -> None:
             if isinstance(outcome, messages.History):
-                first = outcome.messages[0].seq if outcome.messages else 0
-                self._read(room, outcome.messages, lost=outcome.older and first > room.seq + 1)
+                read = outcome.messages
+                if outcome.older and read and not _reaches_back(read, room):
+                    self._ask_before(room, read)
+                else:
+                    self._read(room, read, position=position)
             elif isinstance(outcome, ChatFailed) and outcome.code != "disconnected":
                 self._read(room, backlog, lost=True)
 
         asked = {"room": room.name, "count": MOST_READ_BACK}
-        self._send("history", asked, messages.History, read_back)
+        self._send("history", asked, messages.History, answered)
 
-    def _read(self, room: Room, read: tuple[messages.StoredMessage, ...], *, lost: bool) -> None:
-        if lost and read:
-            self._take(messages.Gap(room.name, room.seq + 1, read[0].seq - 1))
+    def _ask_before(self, room: Room, read: tuple[messages.StoredMessage, ...]) -> None:
+        """See whether the message before those that were read is one that was missed."""
+
+        def answered(outcome: Outcome) -> None:
+            if isinstance(outcome, messages.History):
+                self._read(room, read, lost=not _reaches_back(outcome.messages, room))
+            elif isinstance(outcome, ChatFailed) and outcome.code != "disconnected":
+                self._read(room, read, lost=True)
+
+        asked = {"room": room.name, "count": 1, "before": read[0].seq}
+        self._send("history", asked, messages.History, answered)
+
+    def _read(
+        self,
+        room: Room,
+        read: tuple[messages.StoredMessage, ...],
+        *,
+        lost: bool | None = None,
+        position: int = 0,
+    ) -> None:
+        """Take what was read.
+
+        Retention takes the oldest first: while the last message that the user was given is still
+        there, none after it is lost; once it is gone, nobody knows.
+        """
+        if lost is None:
+            lost = room.had_message and not _reaches_back(read, room)
+        last = read[0].seq - 1 if read else position
+        if lost and last > room.seq:
+            self._take(messages.Gap(room.name, room.seq + 1, last))
         for message in read:
-            self.found[message.id] = message.seq
             self._take(message)
-        self._finish(room.name)
+        self._finish(room)
 
-    def _finish(self, name: str) -> None:
-        for event in self._held.pop(name):
-            if isinstance(event, messages.StoredMessage):
-                self.found[event.id] = event.seq
+    def _finish(self, room: Room) -> None:
+        for event in self._held.pop(room.name):
             self._take(event)
         if not self._held:
             self._done(self._failed)
+
+
+def _reaches_back(read: tuple[messages.StoredMessage, ...], room: Room) -> bool:
+    """Whether a message is among those that were read which the user has already."""
+    return bool(read) and read[0].seq <= room.seq

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from disroom.chat.names import RoomName
 from disroom.wire import messages
 
 RoomEvent = (
@@ -22,11 +24,12 @@ class Room:
 
     Attributes:
         name: As the server shows it.
-        seq: Of the last message that the user was given.
+        seq: Up to which the user was given everything.
         members: By session, in the order of their joining; in a large room not all.
         total: How many are in the room.
         topic: None where there is none.
         entered_once: Whether the user has been in it.
+        had_message: Whether there was a message of it at or before ``seq``.
     """
 
     name: str
@@ -35,6 +38,7 @@ class Room:
     total: int = 0
     topic: messages.Topic | None = None
     entered_once: bool = False
+    had_message: bool = False
 
     def entered(self, told: messages.Entered | messages.InRoom) -> None:
         """Take who is there from an answer."""
@@ -44,8 +48,17 @@ class Room:
         self.total = told.total
         self.topic = told.topic
 
+    def begins_after(
+        self, read: Iterable[messages.StoredMessage] | None, position: int | None
+    ) -> None:
+        """Take for given what was there before, so that no event is made of it."""
+        for message in read or ():
+            self.seq = max(self.seq, message.seq)
+            self.had_message = True
+        self.seq = max(self.seq, position or 0)
+
     def take(self, event: RoomEvent) -> bool:
-        """Take an event; False if it is a message that the user has been given before."""
+        """Take an event; False if the user has been given it before."""
         match event:
             case messages.Joined(members=members):
                 self.total += len(members)
@@ -61,13 +74,49 @@ class Room:
             case messages.Away(member=member):
                 if member.session in self.members:
                     self.members[member.session] = member
-            case messages.Gap(last=last):
-                self.seq = 0 if last is None else max(self.seq, last)
+            case messages.Gap():
+                if event.last is None:  # the log is another one
+                    self.seq, self.had_message = 0, False
+                elif event.last <= self.seq:
+                    return False
+                else:
+                    self.seq = event.last
             case _:
                 if event.seq <= self.seq:
                     return False
-                self.seq = event.seq
+                self.seq, self.had_message = event.seq, True
                 if isinstance(event, messages.TopicSet):
                     known = messages.Topic(event.text, event.nick, event.at)
                     self.topic = known if event.text else None
         return True
+
+
+class Rooms(Mapping[str, Room]):
+    """Rooms by name, in any spelling that the server takes for the same: ``tea``, ``#Tea``."""
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self._rooms: dict[RoomName, Room] = {}
+        for name in names:
+            self.add(name)
+
+    def __getitem__(self, name: str) -> Room:
+        return self._rooms[_compared(name)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([room.name for room in self._rooms.values()])
+
+    def __len__(self) -> int:
+        return len(self._rooms)
+
+    def add(self, name: str) -> Room:
+        """The room of that name, made where it is not known yet."""
+        return self._rooms.setdefault(_compared(name), Room(name))
+
+    def remove(self, name: str) -> None:
+        """Forget a room; harmless where it is not known."""
+        self._rooms.pop(_compared(name), None)
+
+
+def _compared(name: str) -> RoomName:
+    """A name for comparing; what the server would refuse is compared as it is written."""
+    return RoomName.trusted(name.removeprefix("#"))

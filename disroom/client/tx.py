@@ -1,25 +1,23 @@
 """The client for Twisted: a service whose verbs return Deferreds.
 
-class Parrot:
-    def event(self, event):
-        if isinstance(event, Said) and event.nick != chat.nick:
-            chat.send(event.room, event.text)
+def heard(event):
+    if isinstance(event, Said) and event.nick != chat.nick:
+        return chat.send(event.room, event.text)
 
-chat = ChatService(reactor, ["localhost:8080"], nick="parrot", rooms=["tea"], heard=Parrot().event)
+chat = ChatService(reactor, ["localhost:8080"], nick="parrot", rooms=["tea"], heard=heard)
 chat.setServiceParent(application)
 """
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Iterable, Mapping
-from itertools import count
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -27,8 +25,9 @@ from twisted.python.failure import Failure
 
 from disroom.client.addresses import Address, Attempts
 from disroom.client.calls import Call, ChatFailed, Outcome, Verbs
-from disroom.client.core import Core, Event
-from disroom.wire import messages
+from disroom.client.core import Core
+from disroom.client.events import Event
+from disroom.client.rooms import Rooms
 
 CONNECT_SECONDS = 5.0
 TICK_SECONDS = 1.0
@@ -38,12 +37,14 @@ EXIT_SECONDS = 5.0
 class _Connection(Protocol):
     """Carries bytes between the service and a server."""
 
+    transport: Any
+
     def __init__(self, chat: ChatService) -> None:
         self._chat = chat
 
     def connectionMade(self) -> None:
         """Begin."""
-        self.transport.setTcpNoDelay(True)  # type: ignore[union-attr]  # it is a TCP connection
+        self.transport.setTcpNoDelay(True)
         self._chat.connection_made(self)
 
     def dataReceived(self, data: bytes) -> None:
@@ -52,20 +53,32 @@ class _Connection(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Pass on that it is over."""
-        self._chat.connection_lost(reason.getErrorMessage())
+        clean = reason.check(ConnectionDone)
+        why = "the server closed the connection" if clean else reason.getErrorMessage()
+        self._chat.connection_lost(why)
 
 
 class ChatService(Service, Verbs):
     """One user of a chat, connected while the service runs.
+
+    Events are handed over as they are read, so that none waits. A service that was stopped can be
+    started again.
 
     Args:
         reactor: To connect and to wait with.
         addresses: Of the servers, ``HOST:PORT`` or ``tls://HOST:PORT``.
         nick: What the user is called.
         rooms: Those to be in from the beginning.
-        heard: Takes each event, in order; what it raises is logged.
+        heard: Takes each event, in order. It may be a coroutine function or return a Deferred;
+            nothing waits for these. What fails is logged.
         closed: Told why there will be no further connection, should that be so while the service
-            runs.
+            runs; by default that is logged.
+        trust: How to verify ``tls://`` servers, an IOpenSSLTrustRoot; by default with the system's
+            authorities.
+
+    Raises:
+        ValueError: An address is none.
+        ImportError: TLS is asked for and not installed: pip install 'disroom[tls]'.
     """
 
     _log = Logger()
@@ -78,19 +91,21 @@ class ChatService(Service, Verbs):
         nick: str,
         rooms: Iterable[str] = (),
         heard: Callable[[Event], object],
-        closed: Callable[[ChatFailed], object] = lambda why: None,
+        closed: Callable[[ChatFailed], object] | None = None,
+        trust: Any = None,
     ) -> None:
-        prefix, numbers = secrets.token_urlsafe(6), count(1)
-        Verbs.__init__(self, self._ask_core, lambda: f"{prefix}-{next(numbers)}")
+        Verbs.__init__(self)
         self._reactor = reactor
         self._core = Core(nick, rooms)
         self._attempts = Attempts(addresses)
+        self._tls_options = _tls_options(trust) if self._attempts.tls else None
         self._heard = heard
-        self._tell_closed = closed
+        self._closed = closed or self._log_closed
         self._connection: _Connection | None = None
         self._connecting: Deferred[Any] | None = None
         self._pause: IDelayedCall | None = None
-        self._left: Deferred[None] | None = None
+        self._leaving: Deferred[None] | None = None
+        self._exiting = False
         self._ticking = LoopingCall(self._tick)
         self._ticking.clock = reactor
 
@@ -100,36 +115,57 @@ class ChatService(Service, Verbs):
         return self._core.nick
 
     @property
-    def rooms(self) -> Mapping[Any, Any]:
-        """The rooms that the user is in, each a `disroom.client.rooms.Room`."""
+    def session(self) -> str:
+        """The ``session`` of the user's own messages; another after the session was lost."""
+        return self._core.session
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection, and the session is on it."""
+        return self._core.connected
+
+    @property
+    def rooms(self) -> Rooms:
+        """The rooms that the user is in, by name; kept true, not to be changed."""
         return self._core.rooms
 
     def startService(self) -> None:
         """Connect, and again whenever that is needed."""
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
-        self._ticking.start(TICK_SECONDS, now=False)
+        if self._core.closed:
+            self._core = Core(self._core.nick, tuple(self._core.rooms))
+        self._exiting = False
+        self._attempts.succeeded()
+        self._own(self._ticking.start(TICK_SECONDS, now=False))
         self._connect()
 
     def stopService(self) -> Deferred[None] | None:
-        """Leave: what was sent is stored first, where that can be had within a few seconds."""
+        """Leave: what was sent is stored first, where that can be had within 5 seconds."""
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's is untyped
-        self._ticking.stop()
+        if self._core.closed or not (self._core.waiting or self._core.connected):
+            self._end()
+            return None
+        self._leaving = Deferred()
+        left = self._leaving.addTimeout(EXIT_SECONDS, self._reactor)
+        self._leave_when_stored()
+        return left.addErrback(lambda late: None).addCallback(lambda _: self._end())
+
+    def _leave_when_stored(self) -> None:
+        if self._leaving and self._core.connected and not self._core.waiting and not self._exiting:
+            self._exiting = True
+            self._core.exit()
+            self._flush()
+
+    def _end(self) -> None:
+        self._leaving = None
+        if self._ticking.running:
+            self._ticking.stop()
+        self._core.close()
         if self._pause and self._pause.active():
             self._pause.cancel()
         if self._connecting:
             self._connecting.cancel()
-        if self._connection is None or not self._core.connected:
-            self._end()
-            return None
-        self._core.exit()
-        self._flush()
-        self._left = Deferred()
-        return self._left.addTimeout(EXIT_SECONDS, self._reactor).addBoth(lambda _: self._end())
-
-    def _end(self) -> None:
-        self._core.close()
-        if self._connection:
-            self._connection.transport.abortConnection()  # type: ignore[union-attr]  # it has one
+        self._hang_up()
 
     # The connection.
 
@@ -144,57 +180,53 @@ class ChatService(Service, Verbs):
         self._core.received(data)
         self._flush()
         self._pass_on()
-        if self._core.connected:
-            self._attempts.succeeded()
-        if self._connection and (self._core.hangs_up or self._core.closed):
-            self._connection.transport.abortConnection()  # type: ignore[union-attr]  # it has one
+        self._leave_when_stored()
+        if self._core.hangs_up or self._core.closed:
+            self._hang_up()
 
     def connection_lost(self, why: str) -> None:
         """Take note that there is none, and make another."""
         self._connection = None
         self._core.connection_lost(why)
+        self._attempts.failed(self._core.last_failure)
         self._pass_on()
-        if self._left is not None:
-            left, self._left = self._left, None
-            left.callback(None)
-        elif self._core.closed and self.running:
-            self._tell_closed(self._core.closed)
-        else:
+        if self._leaving and (self._exiting or self._core.closed or not self._core.waiting):
+            self._leaving.callback(None)
+        elif not self._core.closed:
             self._connect()
+        elif self.running:
+            self._closed(self._core.closed)
 
     def _connect(self) -> None:
         pause, address = self._attempts.next()
-        if self.running:
-            self._pause = self._reactor.callLater(pause, self._connect_to, address)
+        if pause:
+            self._log.debug(
+                "No connection; again in {pause:.1f} s: {why}",
+                pause=pause,
+                why=self._attempts.account(),
+            )
+        self._pause = self._reactor.callLater(pause, self._connect_to, address)
 
     def _connect_to(self, address: Address) -> None:
-        factory = Factory.forProtocol(lambda: _Connection(self))
-        self._connecting = self._endpoint(address).connect(factory)
-        self._connecting.addCallbacks(self._connected, self._failed, errbackArgs=(address,))
-
-    def _endpoint(self, address: Address) -> IStreamClientEndpoint:
         endpoint: Any = HostnameEndpoint(
             self._reactor, address.host, address.port, timeout=CONNECT_SECONDS
         )
-        if address.tls:
-            from twisted.internet.ssl import optionsForClientTLS  # of the tls extra
-
-            endpoint = wrapClientTLS(optionsForClientTLS(address.host), endpoint)
-        return endpoint  # type: ignore[no-any-return]  # Twisted's are untyped
+        if address.tls and self._tls_options:
+            endpoint = wrapClientTLS(self._tls_options(address.host), endpoint)
+        self._connecting = endpoint.connect(Factory.forProtocol(lambda: _Connection(self)))
+        self._own(self._connecting.addCallbacks(self._connected, self._failed))
 
     def _connected(self, _: Any) -> None:
         self._connecting = None
 
-    def _failed(self, failure: Failure, address: Address) -> None:
+    def _failed(self, failure: Failure) -> None:
         self._connecting = None
-        if self.running:
-            self.connection_lost(f"{address}: {failure.getErrorMessage()}")
+        if not self._core.closed:
+            self.connection_lost(failure.getErrorMessage())
 
     # In between.
 
-    def _ask_core(
-        self, op: str, fields: Mapping[str, Any], answer: type[messages.Ok], again: bool
-    ) -> Deferred[Any]:
+    def _ask(self, call: Call) -> Deferred[Any]:
         deferred: Deferred[Any] = Deferred()
 
         def done(outcome: Outcome) -> None:
@@ -203,27 +235,52 @@ class ChatService(Service, Verbs):
             else:
                 deferred.callback(outcome)
 
-        self._core.ask(Call(op, fields, answer, done, again))
+        call.done = done
+        self._core.ask(call)
         self._flush()
         return deferred
 
     def _tick(self) -> None:
         if self._connection is None:
             return
-        if self._core.tick(self._reactor.seconds()):
-            self._flush()
-        else:
-            self._connection.transport.abortConnection()  # type: ignore[union-attr]  # it has one
+        if not self._core.tick(self._reactor.seconds()):
+            self._hang_up()
+            return
+        self._flush()
+        if self._core.steady:
+            self._attempts.succeeded()
+
+    def _hang_up(self) -> None:
+        if self._connection:
+            self._connection.transport.abortConnection()
 
     def _flush(self) -> None:
-        if self._connection:
-            data = self._core.take_outgoing()
-            if data:
-                self._connection.transport.write(data)  # type: ignore[union-attr]  # it has one
+        data = self._core.take_outgoing() if self._connection else b""
+        if data and self._connection:
+            self._connection.transport.write(data)
 
     def _pass_on(self) -> None:
         for event in self._core.take_events():
             try:
-                self._heard(event)
+                taken = self._heard(event)
             except Exception:
                 self._log.failure("An event was not taken well")
+                continue
+            if isinstance(taken, Coroutine):
+                self._own(Deferred.fromCoroutine(taken))
+            elif isinstance(taken, Deferred):
+                self._own(taken)
+
+    def _own(self, deferred: Deferred[Any]) -> None:
+        """Log how it fails, should it."""
+        deferred.addErrback(lambda failure: self._log.failure("Not done", failure=failure))
+
+    def _log_closed(self, why: ChatFailed) -> None:
+        self._log.error("The chat has ended: {why} ({code})", why=str(why), code=why.code)
+
+
+def _tls_options(trust: Any) -> Callable[[str], Any]:
+    """Makes the options for a host; of the tls extra, so that it is asked for at the beginning."""
+    from twisted.internet.ssl import optionsForClientTLS
+
+    return lambda host: optionsForClientTLS(host, trustRoot=trust)

@@ -97,7 +97,7 @@ class Asking:
         self, core: Core, op: str, answer: type[messages.Ok], again: bool = True, **fields: Any
     ) -> None:
         self.outcomes: list[Outcome] = []
-        core.ask(Call(op, fields, answer, self.outcomes.append, again))
+        core.ask(Call(op, fields, answer, again, self.outcomes.append))
 
 
 def message(seq: int, text: str = "hi", room: str = "tea", id_: str = "") -> Map:

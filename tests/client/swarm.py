@@ -50,7 +50,7 @@ class Swimmer:
         self.seen = Seen(f"c{number}", room)
         self.last_words: set[str] = set()
         self.heard_all = asyncio.Event()
-        self._chat = client.connect(*servers, nick=self.seen.nick, rooms=[room])
+        self._chat = client.connect(*servers, nick=self.seen.nick, rooms=[room], patience=60)
         self._hearing: asyncio.Task[None] | None = None
 
     async def come_in(self) -> None:

@@ -2,15 +2,11 @@
 
 import pytest
 
+from disroom.client.arrival import NICK_ATTEMPTS
 from disroom.client.calls import ChatFailed
-from disroom.client.core import (
-    DEAD_SECONDS,
-    HELLO_SECONDS,
-    MOST_WAITING,
-    NICK_ATTEMPTS,
-    PING_SECONDS,
-    Core,
-)
+from disroom.client.core import Core
+from disroom.client.pending import MOST_WAITING
+from disroom.client.pulse import DEAD_SECONDS, HELLO_SECONDS, PING_SECONDS, STEADY_SECONDS
 from disroom.wire import messages
 from tests.client.server import Asking, Server, entered, in_room, message
 
@@ -185,8 +181,9 @@ def test_who_comes_back_too_late_joins_again_and_reads_back_what_it_missed() -> 
     assert server.story() == ["#tea 7 hi", "#tea 8 hi", "#tea 9 hi", "#tea 10 hi"]
 
 
-def test_what_is_too_old_to_be_read_back_is_a_gap() -> None:
-    """A member is told what it does not get."""
+@pytest.mark.parametrize(("last_unread", "gap"), [(1000, ["#tea gap 6..1000"]), (4, [])])
+def test_what_is_too_old_to_be_read_back_is_a_gap(last_unread: int, gap: list[str]) -> None:
+    """A member is told what it does not get, and of no gap where it gets everything."""
     server = talking("tea")
     server.lose()
     begun_anew(server)
@@ -194,7 +191,11 @@ def test_what_is_too_old_to_be_read_back_is_a_gap() -> None:
     server.ok(server.next(), **entered(message(2000), older=True, seq=2000))
     read = [{"type": "said", **message(seq)} for seq in (1001, 2000)]
     server.ok(server.next(), room="tea", messages=read, older=True)
-    assert server.story() == ["#tea gap 6..1000", "#tea 1001 hi", "#tea 2000 hi"]
+    before = server.next()
+    assert (before["op"], before["count"], before["before"]) == ("history", 1, 1001)
+    earlier = {"type": "said", **message(last_unread)}
+    server.ok(before, room="tea", messages=[earlier], older=True)
+    assert server.story() == [*gap, "#tea 1001 hi", "#tea 2000 hi"]
 
 
 def test_a_backlog_that_reaches_back_is_enough() -> None:
@@ -231,8 +232,9 @@ def test_what_the_lost_session_had_stored_is_not_sent_again() -> None:
 
 
 def test_a_return_that_is_interrupted_is_made_again() -> None:
-    """The rooms that the new session is not in yet are joined on the next connection."""
+    """The rooms are gone through again on the next connection, and nothing is sent twice."""
     server = talking("tea", "pot")
+    sent = send(server)
     server.lose()
     begun_anew(server)
     server.ok(server.next(), **entered(seq=5))
@@ -241,11 +243,82 @@ def test_a_return_that_is_interrupted_is_made_again() -> None:
     hello = server.next()
     assert hello["token"] == "s9.one"
     server.welcome(hello, in_room("tea"), session="s9", token="s9.two")
-    join = server.next()
-    assert (join["op"], join["room"]) == ("join", "pot")
-    server.ok(join, **entered(message(6, room="pot"), room="pot", seq=6))
+    tea = server.next()
+    assert (tea["op"], tea["room"]) == ("join", "tea")
+    server.ok(tea, **in_room("tea", nick="ann", seq=9))
+    pot = server.next()
+    assert (pot["op"], pot["room"]) == ("join", "pot")
+    server.said(9, id="s1-k1", session="s1")
+    server.ok(pot, **entered(message(6, room="pot"), room="pot", seq=6))
+    read = {"type": "said", **message(9, id_="s1-k1")}
+    server.ok(server.next(), room="tea", messages=[read], older=False)
     assert server.core.connected
-    assert server.story()[-1] == "#pot 6 hi"
+    assert server.story()[-2:] == ["#pot 6 hi", "#tea 9 hi"]
+    assert [o.seq for o in sent.outcomes if isinstance(o, messages.Posted)] == [9]
+    assert server.silent
+
+
+def test_a_message_that_came_back_before_its_answer_is_not_sent_again() -> None:
+    """To have seen it in the room is as good as the answer, in whichever session."""
+    server = talking("tea")
+    sent = send(server)
+    server.next()
+    server.said(8, id="s1-k1", session="s1")
+    server.lose()
+    begun_anew(server)
+    server.ok(server.next(), **entered(message(8, id_="s1-k1"), seq=8))
+    assert [o.seq for o in sent.outcomes if isinstance(o, messages.Posted)] == [8]
+    assert server.silent
+
+
+def test_a_last_message_that_is_gone_leaves_a_gap() -> None:
+    """Retention takes the oldest first, so nobody knows what followed a message that it took."""
+    server = talking("tea")
+    server.said(7)
+    server.lose()
+    server.story()
+    begun_anew(server)
+    server.ok(server.next(), **entered(message(20), older=False, seq=20))
+    assert server.story()[1:] == ["#tea gap 8..19", "#tea 20 hi"]
+
+
+def test_a_room_that_was_not_entered_yet_is_not_read_from_its_beginning() -> None:
+    """Who loses the connection while it first joins is not given the past as news."""
+    server = Server(Core("ann", ["tea"]))
+    server.connect()
+    server.welcome(server.next())
+    server.lose()
+    server.connect()
+    hello = server.next()
+    assert hello["seqs"] == {}
+    told = in_room("tea", messages=[{"type": "said", **message(4)}], older=True, seq=4)
+    server.welcome(hello, told)
+    server.said(5)
+    assert server.story() == ["connected", "disconnected", "connected", "#tea 5 hi"]
+
+
+def test_what_only_later_servers_say_is_passed_over() -> None:
+    """The protocol grows without breaking the clients that are there."""
+    server = talking("tea")
+    server.tell("deleted", room="tea", seq=3, id="m3")
+    server.said(6, edited=True)
+    assert not server.core.hangs_up
+    assert server.story() == ["#tea 6 hi"]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"), [("x" * 70_000, "frame-too-long"), ("\udc80", "bad-request")]
+)
+def test_what_would_end_the_connection_is_not_sent(text: str, code: str) -> None:
+    """A text that no server takes fails alone, connected or not."""
+    server = talking("tea")
+    assert codes(send(server, text)) == [code]
+    server.lose()
+    assert codes(send(server, text)) == [code]
+    server.connect()
+    server.welcome(server.next(), in_room())
+    assert server.silent
+    assert server.core.connected
 
 
 def test_the_nick_is_asked_for_again_while_the_lost_session_may_hold_it() -> None:
@@ -319,6 +392,8 @@ def test_a_server_that_turns_the_client_away_is_quoted() -> None:
     server.lose("closed")
     assert server.core.closed is None
     assert server.core.last_failure.startswith("Error: server is full")
+    server.lose("refused")
+    assert server.core.last_failure == "refused"
 
 
 def test_silence_is_asked_about_and_then_given_up() -> None:
@@ -341,8 +416,21 @@ def test_a_server_that_does_not_answer_the_first_request_is_given_up() -> None:
     server = Server(Core("ann"))
     server.connect()
     assert server.core.tick(0.0)
+    server.core.received(b"220 mail.example ESMTP")
     assert server.core.tick(HELLO_SECONDS - 1)
+    server.core.received(b" ready")
     assert not server.core.tick(HELLO_SECONDS)
+
+
+def test_a_connection_is_steady_once_it_was_good_for_a_while() -> None:
+    """What breaks as soon as it is made is not made again without a pause."""
+    server = talking("tea")
+    server.core.tick(0.0)
+    assert not server.core.steady
+    server.core.tick(STEADY_SECONDS)
+    assert server.core.steady
+    server.lose()
+    assert not server.core.steady
 
 
 @pytest.mark.parametrize(
@@ -368,7 +456,7 @@ def test_what_waits_is_bounded() -> None:
 def test_members_are_kept_true() -> None:
     """A program can look who is there without asking."""
     server = talking("tea")
-    (room,) = server.core.rooms.values()
+    room = server.core.rooms["#Tea"]
     cat = {"session": "s3", "nick": "cat"}
     server.tell("joined", room="tea", at=1, members=[cat])
     server.tell("renamed", room="tea", at=1, session="s3", old="cat", new="tom")
