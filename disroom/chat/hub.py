@@ -164,9 +164,9 @@ class Hub:
         room = followed.room
         try:
             await self.log.follow(name, room, self.limits.backlog + 1)  # 1 tells of older ones
-            if not room.topic_seen:
+            if room.topic_at is None:
                 topic = (await self.log.topics([name])).get(name)
-                if not room.topic_seen:  # nor set meanwhile
+                if room.topic_at is None:  # nor set meanwhile
                     room.topic = topic
         except ChatError as error:
             followed.failure = error

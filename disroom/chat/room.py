@@ -71,7 +71,8 @@ class Room:
         version: The version of the presence held; 0 before the first member has come in.
         members: Everybody in the room on any instance, by session, in the order of their joining.
         topic: What the room is about, as far as the log has told.
-        topic_seen: Whether a message has set the topic or taken it away.
+        topic_at: When the last message was that has set the topic or taken it away; None where
+            none was seen.
         ring: The room's last messages.
     """
 
@@ -89,7 +90,7 @@ class Room:
         self.version = 0
         self.members: dict[str, Member] = {}
         self.topic: Topic | None = None
-        self.topic_seen = False
+        self.topic_at: float | None = None
         # One more than is shown tells of older ones.
         self.ring = Ring(backlog + 1, log_seconds=log_seconds, log_most=log_most)
         self._runtime = runtime
@@ -135,7 +136,7 @@ class Room:
             event = event._replace(room=self.name) if renamed else event
             self.ring.add(event)
             if event.kind == "topic":
-                self.topic_seen = True
+                self.topic_at = event.at
                 self.topic = Topic(event.text, event.nick, event.at) if event.text else None
             if event.session not in self.members:
                 self._show_arrival(event)

@@ -276,9 +276,14 @@ class Session:
         topics = dict(await self._hub.log.topics(names))
         for name in names:
             room = self._hub.room(name)
-            seen = room.topic if room else None
-            if seen and (name not in topics or topics[name].at < seen.at):
-                topics[name] = seen
+            if room is None or room.topic_at is None:
+                continue
+            if name in topics and topics[name].at >= room.topic_at:
+                continue
+            if room.topic is not None:
+                topics[name] = room.topic
+            else:
+                topics.pop(name, None)
         return topics
 
     async def history(
@@ -348,8 +353,12 @@ class Session:
         key: str = "",
         receipt: Receipt | None = None,
     ) -> str:
-        """Set a room's topic; otherwise as `say`."""
-        return await self._post("topic", text, self._hub.limits.topic_bytes, name, key, receipt)
+        """Set a room's topic, or take it away by an empty text; otherwise as `say`.
+
+        A text of which nothing is left that can be shown is refused as `say` refuses it.
+        """
+        most = self._hub.limits.topic_bytes
+        return await self._post("topic", text, most, name, key, receipt, may_be_empty=True)
 
     async def whisper(self, nick: Nick, text: str) -> PrivateSent:
         """Send somebody a private message.
@@ -384,10 +393,14 @@ class Session:
         name: RoomName | None,
         key: str,
         receipt: Receipt | None,
+        *,
+        may_be_empty: bool = False,
     ) -> str:
         room = self._room(name)
         id_ = f"{self.id}-{key}" if key else self._hub.runtime.fresh_id()
-        draft = Draft(id_, kind, self._named(), self.id, self._text(text, most))
+        sender = self._named()
+        shown = self._text(text, most) if text or not may_be_empty else ""
+        draft = Draft(id_, kind, sender, self.id, shown)
         await self._outgoing.post(room.name, draft, receipt)
         return id_
 

@@ -103,7 +103,7 @@ class Verbs:
         return self._call("me", messages.Posted, room=room, text=text, key=next(self._keys))
 
     def set_topic(self, room: str, text: str) -> Awaitable[messages.Posted]:
-        """Set a room's topic; otherwise as `send`."""
+        """Set a room's topic, or take it away by an empty text; otherwise as `send`."""
         return self._call("topic", messages.Posted, room=room, text=text, key=next(self._keys))
 
     def topic(self, room: str) -> Awaitable[messages.TopicIs]:

@@ -99,7 +99,7 @@ class GetTopic:
 
 @dataclass(frozen=True, slots=True)
 class SetTopic:
-    """Set a room's topic, None for the current one."""
+    """Set a room's topic, or take it away by an empty text; None for the current room's."""
 
     text: str
     room: RoomName | None = None
@@ -296,6 +296,17 @@ def _send(rest: str) -> Say:
         raise NotInRoom(first[1:33], TEXT_OR_ROOM) from no_room
 
 
+NO_TOPIC = "-"
+"""What takes the topic away, in place of one."""
+
+
+def _topic(rest: str) -> GetTopic | SetTopic:
+    """``TEXT``, or a lone ``-`` to take the topic away."""
+    if not rest:
+        return GetTopic()
+    return SetTopic("" if rest == NO_TOPIC else rest)
+
+
 def _whisper(rest: str) -> Whisper:
     nick, text = _word_and_text(rest)
     return Whisper(Nick.parse(nick), text)
@@ -343,9 +354,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("msg", "msg NICK TEXT", "send a private message", _whisper),
     Verb("users", "users [ROOM]", "see who is in a room", lambda r: ListUsers(_room_or_none(r))),
     Verb("rooms", "rooms", "see the rooms with people", _alone(ListRooms())),
-    Verb(
-        "topic", "topic [TEXT]", "see or set the topic", lambda r: SetTopic(r) if r else GetTopic()
-    ),
+    Verb("topic", "topic [TEXT|-]", "see or set the topic; - takes it away", _topic),
     Verb("history", "history [N] [before SEQ]", "read back, at most 1000 lines", _history),
     Verb("away", "away [TEXT]", "be away, or be back", lambda r: SetAway(r or None)),
     Verb("ignore", "ignore NICK", "hide what somebody says", lambda r: Ignore(_nick(r), True)),

@@ -156,6 +156,8 @@ class LineFormat:
             return f"[{when}] #{message.room.display} {message.nick.display}: {message.text}"
         if message.kind == "did":
             return f"[{when}] #{message.room} * {message.nick} {message.text}"
+        if not message.text:
+            return f"[{when}] #{message.room} -- topic taken away by {message.nick}"
         return f"[{when}] #{message.room} -- topic by {message.nick}: {message.text}"
 
     @staticmethod

@@ -55,7 +55,7 @@ class Did(_Stored, tag="did", frozen=True):
 
 
 class TopicSet(_Stored, tag="topic", frozen=True):
-    """Somebody set the topic."""
+    """Somebody set the topic, or took it away: then `text` is empty."""
 
 
 StoredMessage = Said | Did | TopicSet

@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from disroom.chat.errors import (
     ChatError,
@@ -392,6 +392,36 @@ def test_a_message_comes_back_as_the_receipt(world: World) -> None:
     assert (topic.text, str(topic.nick)) == ("green", "ann")
 
 
+def test_a_topic_can_be_taken_away(world: World) -> None:
+    """The room sees who did it, and from then on nobody is shown the topic, on any instance."""
+    ann, bob = world.one.user("ann", "tea"), world.two.user("bob", "tea")
+    outcome(ann.session.set_topic("green"))
+    ann.story(), bob.story()
+    outcome(bob.session.set_topic(""))
+    for user in (ann, bob):
+        assert user.story() == ["#tea topic bob: "]
+        assert outcome(user.session.topic()).topic is None
+        assert outcome(user.session.list_rooms()).rooms[0].topic is None
+    late = world.one.user("late")
+    assert outcome(late.join("tea")).topic is None
+
+
+def test_a_topic_that_was_just_taken_away_is_not_shown_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the room has seen last counts, also before the topic is no longer stored as one."""
+    ann = world.one.user("ann", "tea")
+    outcome(ann.session.set_topic("green"))
+    stored = outcome(world.one.log.topics([TEA]))
+    monkeypatch.setattr(world.one.log, "topics", lambda _: succeed(stored))  # a replica that lags
+    world.pass_time(1)
+    outcome(ann.session.set_topic(""))
+    assert outcome(ann.session.topic()).topic is None
+    outcome(ann.session.set_topic("black"))
+    told = outcome(ann.session.topic()).topic
+    assert told is not None and told.text == "black"
+
+
 def test_every_verb_can_name_its_room(world: World) -> None:
     """A program talks in several rooms at once, whichever is the current one."""
     ann = world.one.user("ann", "tea", "pot")
@@ -441,7 +471,7 @@ def test_a_text_has_something_in_it_and_a_bound(text: str, error: type[ChatError
     for verb in (
         ann.session.say(text),
         ann.session.act(text),
-        ann.session.set_topic(text),
+        ann.session.set_topic(text or " "),  # an empty one takes the topic away
         ann.session.whisper(BOB, text),
     ):
         with pytest.raises(error):

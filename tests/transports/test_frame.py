@@ -213,6 +213,18 @@ def test_every_request_is_answered(house: FrameHouse) -> None:
     assert device.closed
 
 
+def test_a_topic_is_taken_away_by_an_empty_text(house: FrameHouse) -> None:
+    """Programs are told so by an event with an empty text, and find no topic from then on."""
+    bob, device = house.program("bob", "tea"), house.program("dev", "tea")
+    bob.answer("topic", room="tea", text="Oolong")
+    device.read()
+    assert bob.answer("topic", room="tea", text="") == {"type": "ok", "room": "tea", "seq": 2}
+    (event,) = device.read()
+    assert (event["type"], event["nick"], event["text"]) == ("topic", "bob", "")
+    assert device.answer("topic", room="tea") == {"type": "ok", "room": "tea"}
+    assert bob.answer("topic", room="tea", text=" \u200b ")["code"] == "empty-text"
+
+
 def test_what_happens_is_told(house: FrameHouse) -> None:
     """A device hears what the people on the same server do, and they hear it."""
     device, bob = house.program("dev", "tea"), house.program("bob", "tea")

@@ -105,6 +105,10 @@ EVENTS: list[tuple[Event, str]] = [
         "[15:04:12] #general -- topic by rob: release day",
     ),
     (
+        said("", nick=ROB, at=12, kind="topic"),
+        "[15:04:12] #general -- topic taken away by rob",
+    ),
+    (
         PrivateReceived(PrivateMessage("id", DAY + 13, ROB, "alice", ALICE, "psst")),
         "[15:04:13] (private) rob: psst",
     ),

@@ -30,6 +30,8 @@ UNDERSTOOD: list[tuple[dict[str, Any], commands.Command]] = [
     ({"op": "me", "room": "tea", "text": "waves"}, commands.Act("waves", TEA)),
     ({"op": "topic", "room": "tea"}, commands.GetTopic(TEA)),
     ({"op": "topic", "room": "tea", "text": "Oolong"}, commands.SetTopic("Oolong", TEA)),
+    ({"op": "topic", "room": "tea", "text": ""}, commands.SetTopic("", TEA)),
+    ({"op": "topic", "room": "tea", "text": "-"}, commands.SetTopic("-", TEA)),
     ({"op": "msg", "nick": "alice", "text": "psst"}, commands.Whisper(ALICE, "psst")),
     ({"op": "users", "room": "tea"}, commands.ListUsers(TEA)),
     ({"op": "rooms"}, commands.ListRooms()),

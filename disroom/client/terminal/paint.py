@@ -102,6 +102,8 @@ class Painter:
                 (nick_style(message.nick), message.nick),
                 ("", f" {message.text}"),
             ]
+        if not message.text:
+            return [*line, (_REMARK, f"-- topic taken away by {message.nick}")]
         return [*line, (_REMARK, f"-- topic by {message.nick}: "), ("", message.text)]
 
     def sent(self, answer: messages.Whispered, text: str) -> list[Line]:
