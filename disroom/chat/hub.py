@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from zope.interface import implementer
 
+from disroom.chat.directory import Directory
 from disroom.chat.errors import ChatError, NickLost, PresenceUnavailable, StoreUnavailable
 from disroom.chat.events import PrivateMessage, PrivateReceived
 from disroom.chat.histories import Histories
@@ -29,9 +30,10 @@ from disroom.chat.limits import Limits
 from disroom.chat.moves import window
 from disroom.chat.names import RoomName
 from disroom.chat.replies import Restored
-from disroom.chat.resumption import Absent, Seen, Token
+from disroom.chat.resumption import Absent
 from disroom.chat.room import Room
 from disroom.chat.session import Session
+from disroom.chat.tokens import Seen, Token
 
 COMPARE_SECONDS = 10.0
 """How often the versions of all rooms are compared with the presence store's."""
@@ -84,6 +86,7 @@ class Hub:
         self.sessions: dict[str, Session] = {}
         self.stopping = False
         self.histories = Histories(log, runtime, limits)
+        self.directory = Directory(self)
         self._log_seconds = log_seconds
         self._log_most = log_most
         self._window = window

@@ -9,63 +9,35 @@ that an answer which was lost strands nobody.
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from zope.interface import implementer
 
-from disroom.chat.errors import ChatError, NoSession
-from disroom.chat.events import Event, Failed, Gap, Message, RoomEvent, StoredAfterAll
-from disroom.chat.interfaces import IMember, Replay
-from disroom.chat.names import RoomName
+from disroom.chat.catchup import CatchUp
+from disroom.chat.errors import (
+    ChatError,
+    PresenceUnavailable,
+    ResumedElsewhere,
+    StoreUnavailable,
+)
+from disroom.chat.events import Event, Failed, Member, RoomEvent, StoredAfterAll
+from disroom.chat.interfaces import IMember, Replay, Resumed
+from disroom.chat.names import Nick, RoomName
+from disroom.chat.replies import Entered, Restored, Resumable
+from disroom.chat.tokens import Seen, Token
+
+if TYPE_CHECKING:
+    from disroom.chat.hub import Hub
+    from disroom.chat.session import Session
 
 MOST_REPLAYED = 1000
 """Messages of a room that are made up for; before those there is a gap."""
 
-MOST_HELD = 1000
-"""Events of a room that wait while it is made up for; the oldest are dropped above it, as a gap."""
-
 MOST_KEPT = 100
 """Events for the user alone that wait for it; the oldest are dropped above it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """What a user shows to take a session up again; unguessable, and written as one word."""
-
-    session: str
-    secret: str
-
-    def __str__(self) -> str:
-        return f"{self.session}.{self.secret}"
-
-    @classmethod
-    def parse(cls, text: str) -> Token:
-        """Read a token; raises `NoSession` where it is none."""
-        session, dot, secret = text.partition(".")
-        if not (session and dot and secret and text.isascii()):
-            raise NoSession
-        return cls(session, secret)
-
-    @property
-    def key(self) -> str:
-        """What is stored of it: SHA-256, hexadecimal."""
-        return hashlib.sha256(str(self).encode()).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a client that comes back has already.
-
-    Attributes:
-        log: The identity of the log that it was told; empty for whichever is there.
-        seqs: The last seq that it has of each room it knows of.
-    """
-
-    log: str = ""
-    seqs: Mapping[RoomName, int] = field(default_factory=dict)
 
 
 @implementer(IMember)
@@ -87,82 +59,51 @@ class Absent:
         """There is nobody to tell."""
 
 
-class CatchUp:
-    """One room of a session that is being made up for: holds back what comes meanwhile.
+class Resumption:
+    """That one session can be resumed, and how far that is.
 
     Args:
-        room: The room.
-        after: The seq of the last message that the user has; None where that is not known.
-        anew: Whether the log is another one than the user knows, so that seqs tell nothing.
-    """
-
-    def __init__(self, room: RoomName, after: int | None, *, anew: bool = False) -> None:
-        self.after = None if anew else after
-        self.anew = anew
-        self._room = room
-        self._held: deque[RoomEvent] = deque()
-        self._dropped = 0
-
-    def hold(self, event: RoomEvent) -> None:
-        """Take an event that must not be shown yet."""
-        self._held.append(event)
-        if len(self._held) > MOST_HELD:
-            oldest = self._held.popleft()
-            if isinstance(oldest, Message):
-                self._dropped = oldest.seq
-
-    def release(self, replay: Replay, position: int) -> Iterator[RoomEvent]:
-        """What to show now, in order, each message once.
-
-        Args:
-            replay: What came after ``after``.
-            position: Up to this seq the room has been given everything; what is newer than that
-                will come, or is held.
-        """
-        if self.anew:
-            yield Gap(self._room, None, None)
-        last = self.after or 0
-        if replay.lost:
-            yield Gap(self._room, *replay.lost)
-            last = replay.lost[1]
-        for message in replay.messages:
-            if message.seq > position:
-                break
-            yield message
-            last = message.seq
-        if self._dropped > last:
-            yield Gap(self._room, last + 1, self._dropped)
-            last = self._dropped
-        for event in self._held:
-            if isinstance(event, Gap) and event.first is None:
-                last = 0  # another log, which counts from 1 again
-            elif isinstance(event, Message):
-                if event.seq <= last:
-                    continue
-                last = event.seq
-            yield event
-
-
-class Resumption:
-    """That a session can be resumed, and how far that is.
+        session: Whose it is.
+        hub: Of the session.
 
     Attributes:
-        key: To the token that the client was told last.
+        key: To the token that the client was told last; empty before that.
         ends_at: When the session ends, monotonic seconds; None while it has a client.
-        unsettled: Whether the token before the last one is still good.
     """
 
-    def __init__(self, key: str) -> None:
-        self.key = key
+    def __init__(self, session: Session, hub: Hub) -> None:
+        self.key = ""
         self.ends_at: float | None = None
-        self.unsettled = False
+        self._session = session
+        self._hub = hub
+        self._unsettled = False
         self._kept: Iterable[Event] = ()
         self._positions: dict[RoomName, int] = {}
         self._catching_up: dict[RoomName, CatchUp] = {}
 
-    def lose(self, ends_at: float, positions: Mapping[RoomName, int]) -> None:
-        """Take note that the client is gone, and up to which seq it was given each room."""
-        self.ends_at = ends_at
+    async def arm(self) -> Resumable:
+        """Make a token; one from before is good no more.
+
+        Raises:
+            PresenceUnavailable: It cannot be noted just now.
+        """
+        token = Token(self._session.id, self._hub.runtime.fresh_id())
+        if self._session.nick is not None:
+            await self._hub.presence.arm(self._session.id, token.key)
+        self.key = token.key
+        return Resumable(str(token), self._hub.limits.grace)
+
+    # While the client is away.
+
+    def suspend(self) -> None:
+        """Take note that the client is gone, and what it was given."""
+        log = self._hub.log
+        self._lose({name: log.position(name) for name in self._session.occupied})
+
+    def _lose(self, positions: Mapping[RoomName, int]) -> None:
+        grace = self._hub.limits.grace
+        self._session.member = Absent()
+        self.ends_at = self._hub.runtime.monotonic() + grace
         for name, position in positions.items():
             unfinished = self._catching_up.get(name)
             if unfinished is None:
@@ -170,40 +111,90 @@ class Resumption:
             elif unfinished.after is not None:
                 self._positions[name] = unfinished.after
         self._catching_up.clear()
+        self._hub.runtime.spawn(self._note_suspended(grace), "suspending a session")
 
-    def begin(self, room: RoomName, seqs: Mapping[RoomName, int], *, anew: bool) -> CatchUp:
-        """Hold a room back until `finish`, from what the client has, or was given, of it."""
-        after = seqs.get(room, self._positions.get(room))
-        catch_up = self._catching_up[room] = CatchUp(room, after, anew=anew)
-        return catch_up
+    async def _note_suspended(self, grace: float) -> None:
+        with suppress(PresenceUnavailable):  # suspend makes it good when the store is back
+            await self._hub.presence.suspend(self._session.id, grace)
 
-    def resumed(self, kept: Iterable[Event]) -> None:
-        """Take note that there is a client again, for which these events were kept."""
-        self._kept = kept
-        self.ends_at = None
-        self.unsettled = True
+    # Coming back.
+
+    async def resume(
+        self, nick: Nick, member: IMember, token: Token, held: Resumed, seen: Seen
+    ) -> Restored:
+        """Have the session speak to another client from now on; see `Session.resume`."""
+        session, hub = self._session, self._hub
+        self.key = token.key
+        before = session.member
+        if not isinstance(before, Absent):
+            session.member = Absent()
+            before.close(ResumedElsewhere())
+        anew = seen.log not in ("", hub.log.identity)
+        for name in session.occupied:
+            self._begin(name, seen, anew=anew)
+        try:
+            for name in held.rooms:
+                if name not in session.occupied:
+                    self._begin(name, seen, anew=anew)
+                    session.current = await session.enter(name)
+        except ChatError:
+            self._lose({})
+            raise
+        itself = Member(session.id, nick, held.away is not None)  # news of it is on its way
+        rooms = tuple(self._entered(name, itself) for name in self._catching_up)
+        if isinstance(session.member, Absent):
+            self._kept = session.member.kept
+        self.ends_at, self._unsettled = None, True
         self._positions.clear()
+        session.member = member
+        current = session.current.name if session.current else None
+        return Restored(nick, rooms, current, str(token), hub.limits.grace)
 
-    def take_kept(self) -> Iterable[Event]:
-        """What was kept for the client; the second time, nothing."""
+    def _begin(self, room: RoomName, seen: Seen, *, anew: bool) -> None:
+        """Hold a room back, from what the client has, or was given, of it."""
+        after = seen.seqs.get(room, self._positions.get(room))
+        self._catching_up[room] = CatchUp(room, after, anew=anew)
+
+    def _entered(self, name: RoomName, itself: Member) -> Entered:
+        catch_up, backlog = self._catching_up[name], False
+        if catch_up.after is None:
+            backlog, catch_up.after = not catch_up.anew, self._hub.log.position(name)
+        return self._session.entered(self._session.occupied[name], itself, backlog=backlog)
+
+    def catch_up(self) -> None:
+        """Show what was missed, each room by itself, and then what has come since."""
         kept, self._kept = self._kept, ()
-        return kept
+        for event in kept:
+            self._session.member.deliver(event)
+        for name, catch_up in tuple(self._catching_up.items()):
+            self._hub.runtime.spawn(self._catch_up(name, catch_up), "making up for a room")
 
-    def unfinished(self) -> tuple[tuple[RoomName, CatchUp], ...]:
-        """The rooms that are held back."""
-        return tuple(self._catching_up.items())
-
-    def finish(self, room: RoomName, catch_up: CatchUp) -> bool:
-        """Hold a room back no longer; False if something else has ended that already."""
-        if self._catching_up.get(room) is not catch_up:
-            return False
-        del self._catching_up[room]
-        return True
+    async def _catch_up(self, name: RoomName, catch_up: CatchUp) -> None:
+        log, after = self._hub.log, catch_up.after or 0
+        replay = self._session.occupied[name].replay(after, MOST_REPLAYED)
+        try:
+            replay = replay or await log.since(name, after, MOST_REPLAYED)
+        except StoreUnavailable:
+            replay = Replay((), (after + 1, log.position(name)))
+        if self._catching_up.get(name) is catch_up:
+            del self._catching_up[name]
+            for event in catch_up.release(replay, log.position(name)):
+                self._session.receive(event)
 
     def hold(self, event: RoomEvent) -> bool:
-        """Take an event of a room that is held back; False if it is not."""
+        """Take an event of a room that is being made up for; False if it is not."""
         catch_up = self._catching_up.get(event.room)
         if catch_up is None:
             return False
         catch_up.hold(event)
         return True
+
+    def heard(self) -> None:
+        """Take note of a request of the client: it has its new token, so the old one goes."""
+        if self._unsettled:
+            self._unsettled = False
+            self._hub.runtime.spawn(self._settle(), "forgetting a token")
+
+    async def _settle(self) -> None:
+        with suppress(PresenceUnavailable):  # the old one ends with the session
+            await self._hub.presence.settle(self._session.id)

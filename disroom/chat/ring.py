@@ -18,7 +18,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from disroom.chat.events import Gap, Message
-from disroom.chat.interfaces import Held, Page
+from disroom.chat.interfaces import Held, Page, Replay
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +155,18 @@ class Ring:
         if self.doubtful or not (start or self._complete):
             return None
         return Page(messages[start:end], start > 0)
+
+    def since(self, after: int, most: int, now: float) -> Replay | None:
+        """What came after a seq, at most so much; None where that cannot be told from here.
+
+        It can where a message that is not newer than that is here: all after it are here, too.
+        """
+        self._expire(now)
+        messages = tuple(self._messages)
+        start = bisect.bisect_right(messages, after, key=lambda message: message.seq)
+        if self.doubtful or not start or len(messages) - start > most:
+            return None
+        return Replay(messages[start:])
 
     def _expire(self, now: float) -> None:
         oldest = now - self._log_seconds

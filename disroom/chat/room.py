@@ -34,7 +34,16 @@ from disroom.chat.events import (
     Renamed,
     RoomEvent,
 )
-from disroom.chat.interfaces import Change, Held, IRoomFollower, IRuntime, Page, Roster, Topic
+from disroom.chat.interfaces import (
+    Change,
+    Held,
+    IRoomFollower,
+    IRuntime,
+    Page,
+    Replay,
+    Roster,
+    Topic,
+)
 from disroom.chat.moves import Moves, window
 from disroom.chat.names import RoomName
 from disroom.chat.replies import UserList
@@ -119,6 +128,10 @@ class Room:
     def backlog(self) -> Page:
         """The room's last messages."""
         return self.ring.backlog(self._backlog, self._runtime.now())
+
+    def replay(self, after: int, most: int) -> Replay | None:
+        """What came after a seq, if it can be told from memory; see `IRoomLog.since`."""
+        return self.ring.since(after, most, self._runtime.now())
 
     def page(self, count: int, before: int | None) -> Page | None:
         """A page of the room's past, if it can be told from memory; see `Ring.page`."""

@@ -9,9 +9,7 @@ it to empty; nothing else does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
-from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 from disroom.chat.errors import (
@@ -24,7 +22,6 @@ from disroom.chat.errors import (
     NotInRoom,
     PresenceUnavailable,
     ResumedElsewhere,
-    StoreUnavailable,
     TextTooLong,
     TooManyRooms,
 )
@@ -39,7 +36,7 @@ from disroom.chat.events import (
     RoomEvent,
     StoredAfterAll,
 )
-from disroom.chat.interfaces import IMember, Listing, Receipt, Replay, Resumed, Topic
+from disroom.chat.interfaces import IMember, Receipt, Resumed
 from disroom.chat.names import Nick, RoomName
 from disroom.chat.outgoing import Outgoing
 from disroom.chat.replies import (
@@ -48,7 +45,6 @@ from disroom.chat.replies import (
     Entered,
     History,
     IgnoreSet,
-    ListedRoom,
     Named,
     Restored,
     Resumable,
@@ -57,9 +53,10 @@ from disroom.chat.replies import (
     UserList,
     Whois,
 )
-from disroom.chat.resumption import MOST_REPLAYED, Absent, CatchUp, Resumption, Seen, Token
+from disroom.chat.resumption import Resumption
 from disroom.chat.room import Room
 from disroom.chat.text import clean
+from disroom.chat.tokens import Seen, Token
 
 if TYPE_CHECKING:
     from disroom.chat.hub import Hub
@@ -81,19 +78,21 @@ class Session:
         id: Opaque, unguessable, never used twice.
         nick: None until the user has one.
         current: The room in which the user talks.
+        member: The client, or what stands in for it while there is none.
+        occupied: The rooms that the user is in, in the order of joining.
     """
 
     __slots__ = (
         "_closed",
         "_hub",
         "_ignored",
-        "_member",
         "_outgoing",
         "_resumption",
-        "_rooms",
         "current",
         "id",
+        "member",
         "nick",
+        "occupied",
     )
 
     def __init__(self, hub: Hub, member: IMember, id_: str = "", nick: Nick | None = None) -> None:
@@ -101,8 +100,8 @@ class Session:
         self.nick = nick
         self.current: Room | None = None
         self._hub = hub
-        self._member = member
-        self._rooms: dict[RoomName, Room] = {}
+        self.member = member
+        self.occupied: dict[RoomName, Room] = {}
         self._ignored = _NOBODY
         self._outgoing = Outgoing(
             log=hub.log,
@@ -117,7 +116,7 @@ class Session:
     @property
     def rooms(self) -> tuple[RoomName, ...]:
         """The rooms that the user is in, in the order of joining."""
-        return tuple(room.name for room in self._rooms.values())
+        return tuple(room.name for room in self.occupied.values())
 
     # Verbs about names.
 
@@ -159,15 +158,8 @@ class Session:
         return IgnoreSet(nick, ignored=False)
 
     async def whois(self, nick: Nick) -> Whois:
-        """Tell who is behind a nick.
-
-        Raises:
-            NoSuchNick: Nobody has it.
-        """
-        whereabouts = await self._hub.presence.locate(nick)
-        if whereabouts is None:
-            raise NoSuchNick(nick.display)
-        return Whois(whereabouts)
+        """Tell who is behind a nick; see `Directory.whois`."""
+        return await self._hub.directory.whois(nick)
 
     # Verbs about rooms.
 
@@ -183,34 +175,41 @@ class Session:
             PresenceUnavailable: The room cannot be entered just now.
         """
         nick = self._named()
-        if name in self._rooms:
-            room = self.current = self._rooms[name]
+        if name in self.occupied:
+            room = self.current = self.occupied[name]
             users = await self.users(room.name)
             position = self._hub.log.position(room.name)
             return Entered(room.name, nick, users, room.topic, None, position)
-        if len(self._rooms) >= self._hub.limits.rooms:
+        if len(self.occupied) >= self._hub.limits.rooms:
             raise TooManyRooms(self._hub.limits.rooms)
-        room = self.current = await self._enter(name)
-        return self._entered(room, room.members[self.id], self._backlog(room))
+        room = self.current = await self.enter(name)
+        return self.entered(room, room.members[self.id], backlog=True)
 
-    async def _enter(self, name: RoomName) -> Room:
+    async def enter(self, name: RoomName) -> Room:
+        """Be in a room from now on, as `join` is once it has looked that it may be done."""
         room = await self._hub.enter(name)
         try:
             self._named()
             roster = await self._hub.presence.join(self.id, name, room.version)
             room.admit(self, Member(self.id, self._named()), roster)
-            self._rooms[name] = room
+            self.occupied[name] = room
         finally:
             self._hub.entered(name)
         return room
 
-    def _entered(self, room: Room, itself: Member, backlog: History | None) -> Entered:
-        users = room.listed(itself, self._hub.limits.listed)
-        position = self._hub.log.position(room.name)
-        return Entered(room.name, itself.nick, users, room.topic, backlog, position)
+    def entered(self, room: Room, itself: Member, *, backlog: bool) -> Entered:
+        """Tell of a room that the session is in.
 
-    def _backlog(self, room: Room) -> History:
-        return History(room.name, self._hub.limits.backlog, room.backlog())
+        Args:
+            room: The room.
+            itself: The session as the others see it.
+            backlog: Whether to show the last messages.
+        """
+        limits = self._hub.limits
+        users = room.listed(itself, limits.listed)
+        shown = History(room.name, limits.backlog, room.backlog()) if backlog else None
+        position = self._hub.log.position(room.name)
+        return Entered(room.name, itself.nick, users, room.topic, shown, position)
 
     async def leave(self, name: RoomName | None) -> Departed:
         """Leave a room, the current one if none is named, once what was sent is stored.
@@ -226,10 +225,10 @@ class Session:
         return Departed(room.name, self.current.name if self.current else None)
 
     def _out_of(self, room: Room) -> None:
-        self._rooms.pop(room.name, None)
+        self.occupied.pop(room.name, None)
         room.remove(self)
         if self.current is room:
-            self.current = next(reversed(self._rooms.values()), None)
+            self.current = next(reversed(self.occupied.values()), None)
         self._hub.left(room.name)
 
     async def users(self, name: RoomName | None) -> UserList:
@@ -241,50 +240,17 @@ class Session:
         """
         if name is None:
             name = self._room(None).name
-        room, most = self._hub.room(name), self._hub.limits.listed
-        listing: Listing | None = None
-        try:
-            known = room.version if room else 0
-            listing = await self._hub.presence.listing(name, most, known)
-        except PresenceUnavailable:
-            if room is None:
-                raise
-        settled = listing is not None and listing.settled
-        if listing and listing.members is not None and (settled or room is None):
-            return UserList(listing.name, listing.members, listing.total, not settled)
-        assert room is not None
-        members = tuple(islice(room.members.values(), most))
-        return UserList(room.name, members, len(room.members), not settled)
+        return await self._hub.directory.users(name)
 
     async def list_rooms(self) -> RoomList:
-        """Tell which rooms have people, with their topics where those can be had."""
-        summaries, total = await self._hub.presence.rooms(self._hub.limits.listed)
-        topics: dict[RoomName, Topic] = {}
-        with suppress(StoreUnavailable):
-            topics = await self._topics([summary.name for summary in summaries])
-        return RoomList(
-            tuple(ListedRoom(s.name, s.members, topics.get(s.name)) for s in summaries), total
-        )
+        """Tell which rooms have people; see `Directory.rooms`."""
+        return await self._hub.directory.rooms()
 
     async def topic(self, name: RoomName | None = None) -> TopicIs:
         """Tell the topic of the current room or of one that the user is in."""
         room = self._room(name)
-        return TopicIs(room.name, (await self._topics([room.name])).get(room.name))
-
-    async def _topics(self, names: list[RoomName]) -> dict[RoomName, Topic]:
-        """Read topics; one that was seen here just now may not have been stored as such yet."""
-        topics = dict(await self._hub.log.topics(names))
-        for name in names:
-            room = self._hub.room(name)
-            if room is None or room.topic_at is None:
-                continue
-            if name in topics and topics[name].at >= room.topic_at:
-                continue
-            if room.topic is not None:
-                topics[name] = room.topic
-            else:
-                topics.pop(name, None)
-        return topics
+        topics = await self._hub.directory.topics([room.name])
+        return TopicIs(room.name, topics.get(room.name))
 
     async def history(
         self, count: int | None, before: int | None, name: RoomName | None = None
@@ -330,7 +296,7 @@ class Session:
         Raises:
             NoNick, NoRoom, NotInRoom, EmptyText, TextTooLong: Nothing was queued.
         """
-        if name is not None and self.nick and name not in self._rooms:
+        if name is not None and self.nick and name not in self.occupied:
             raise NotInRoom(name.display, TEXT_OR_ROOM)
         return await self._post("said", text, self._hub.limits.text_bytes, name, key, receipt)
 
@@ -417,21 +383,21 @@ class Session:
         if isinstance(event, Message):
             if event.session == self.id:
                 if self._outgoing.turned_up(event.id, event.seq):
-                    self._member.deliver(StoredAfterAll(event))
+                    self.member.deliver(StoredAfterAll(event))
             elif self._ignored and event.nick in self._ignored and event.kind != "topic":
                 return
-        self._member.deliver(event)
+        self.member.deliver(event)
 
     def receive_private(self, event: PrivateReceived) -> bool:
         """Take a private message; False if there is nobody to show it to."""
         if self._resumption is not None and self._resumption.ends_at is not None:
             return False
         if event.message.sender not in self._ignored:
-            self._member.deliver(event)
+            self.member.deliver(event)
         return True
 
     def _tell(self, event: Event) -> None:
-        self._member.deliver(event)
+        self.member.deliver(event)
 
     def tick(self, now: float) -> None:
         """Do what is due; ``now`` is the monotonic time."""
@@ -440,7 +406,7 @@ class Session:
         if ends_at is not None and now >= ends_at:
             self.close("connection lost")
 
-    # Going on after a lost connection.
+    # Going on after a lost connection: see `Resumption`.
 
     async def arm(self) -> Resumable:
         """Have the session outlive its connection; a token from before is good no more.
@@ -448,17 +414,10 @@ class Session:
         Raises:
             PresenceUnavailable: It cannot be noted just now.
         """
-        token = Token(self.id, self._hub.runtime.fresh_id())
-        if self.nick is not None:
-            await self._hub.presence.arm(self.id, token.key)
-        self._arm(token)
-        return Resumable(str(token), self._hub.limits.grace)
-
-    def _arm(self, token: Token) -> Resumption:
-        if self._resumption is None:
-            self._resumption = Resumption(token.key)
-        self._resumption.key = token.key
-        return self._resumption
+        resumption = self._resumption or Resumption(self, self._hub)
+        answer = await resumption.arm()
+        self._resumption = resumption
+        return answer
 
     def disconnected(self, by: IMember, reason: str = "connection lost") -> None:
         """Take note that the client is gone; without a token, or a name, the session ends.
@@ -467,24 +426,17 @@ class Session:
             by: The client. Nothing happens where the session has another one by now.
             reason: As in `close`, where it ends.
         """
-        hub, resumption = self._hub, self._resumption
-        if by is not self._member or self._closed:
+        if by is not self.member or self._closed:
             return
-        if resumption is None or self.nick is None or not hub.limits.grace or hub.stopping:
+        if (
+            self._resumption is None
+            or self.nick is None
+            or not self._hub.limits.grace
+            or self._hub.stopping
+        ):
             self.close(reason)
-            return
-        positions = {name: hub.log.position(name) for name in self._rooms}
-        self._suspend(resumption, positions)
-
-    def _suspend(self, resumption: Resumption, positions: Mapping[RoomName, int]) -> None:
-        grace = self._hub.limits.grace
-        self._member = Absent()
-        resumption.lose(self._hub.runtime.monotonic() + grace, positions)
-        self._hub.runtime.spawn(self._note_suspended(grace), "suspending a session")
-
-    async def _note_suspended(self, grace: float) -> None:
-        with suppress(PresenceUnavailable):  # suspend makes it good when the store is back
-            await self._hub.presence.suspend(self.id, grace)
+        else:
+            self._resumption.suspend()
 
     async def resume(self, member: IMember, token: Token, held: Resumed, seen: Seen) -> Restored:
         """Speak to another client from now on; `catch_up` must follow, once it has the answer.
@@ -499,66 +451,19 @@ class Session:
             StoreUnavailable, PresenceUnavailable: A room cannot be entered just now; the session
                 is kept as after a lost connection, and can be resumed again.
         """
-        nick, hub = self._named(), self._hub
-        resumption = self._arm(token)
-        if not isinstance(self._member, Absent):
-            before, self._member = self._member, Absent()
-            before.close(ResumedElsewhere())
-        anew = seen.log not in ("", hub.log.identity)
-        for name in self._rooms:
-            resumption.begin(name, seen.seqs, anew=anew)
-        try:
-            for name in held.rooms:
-                if name not in self._rooms:
-                    resumption.begin(name, seen.seqs, anew=anew)
-                    self.current = await self._enter(name)
-        except ChatError:
-            self._suspend(resumption, {})
-            raise
-        entered = []
-        for name, catch_up in resumption.unfinished():
-            room, backlog = self._rooms[name], None
-            if catch_up.after is None:
-                backlog = None if anew else self._backlog(room)
-                catch_up.after = hub.log.position(name)
-            itself = Member(self.id, nick, held.away is not None)  # news of it is on its way
-            entered.append(self._entered(room, itself, backlog))
-        resumption.resumed(self._member.kept if isinstance(self._member, Absent) else ())
-        self._member = member
-        current = self.current.name if self.current else None
-        return Restored(nick, tuple(entered), current, str(token), hub.limits.grace)
+        nick = self._named()
+        self._resumption = self._resumption or Resumption(self, self._hub)
+        return await self._resumption.resume(nick, member, token, held, seen)
 
     def catch_up(self) -> None:
-        """Show what was missed, each room by itself, and then what has come since."""
-        resumption = self._resumption
-        if resumption is None:
-            return
-        for event in resumption.take_kept():
-            self._member.deliver(event)
-        for name, catch_up in resumption.unfinished():
-            work = self._catch_up(resumption, name, catch_up)
-            self._hub.runtime.spawn(work, "making up for a room")
-
-    async def _catch_up(self, resumption: Resumption, name: RoomName, catch_up: CatchUp) -> None:
-        log, after = self._hub.log, catch_up.after or 0
-        try:
-            replay = await log.since(name, after, MOST_REPLAYED)
-        except StoreUnavailable:
-            replay = Replay((), (after + 1, log.position(name)))
-        if resumption.finish(name, catch_up):
-            for event in catch_up.release(replay, log.position(name)):
-                self.receive(event)
+        """Show what was missed, and then what has come since."""
+        if self._resumption is not None:
+            self._resumption.catch_up()
 
     def heard(self) -> None:
-        """Take note of a request of the client: it has its new token, so the old one goes."""
-        resumption = self._resumption
-        if resumption is not None and resumption.unsettled:
-            resumption.unsettled = False
-            self._hub.runtime.spawn(self._settle(), "forgetting a token")
-
-    async def _settle(self) -> None:
-        with suppress(PresenceUnavailable):  # the old one ends with the session
-            await self._hub.presence.settle(self.id)
+        """Take note that the client has asked something, so that it has its newest token."""
+        if self._resumption is not None:
+            self._resumption.heard()
 
     # The end.
 
@@ -570,7 +475,7 @@ class Session:
             by: The client that ends it, if one does. Nothing happens where the session has another
                 one by now.
         """
-        if by in (None, self._member) and self._end():
+        if by in (None, self.member) and self._end():
             self._hub.runtime.spawn(self._release(reason), "releasing a session")
 
     async def exit(self, *, by: IMember) -> None:
@@ -582,7 +487,7 @@ class Session:
             by: As in `close`.
         """
         await self.sent()
-        if by is self._member and self._end():
+        if by is self.member and self._end():
             await self._release("")
 
     async def input_ended(self, *, by: IMember) -> None:
@@ -603,7 +508,7 @@ class Session:
             return False
         self._closed = True
         self._outgoing.close()
-        for room in tuple(self._rooms.values()):
+        for room in tuple(self.occupied.values()):
             self._out_of(room)
         self._hub.sessions.pop(self.id, None)
         return self.nick is not None
@@ -611,12 +516,12 @@ class Session:
     def evict(self, error: ChatError) -> None:
         """End the session and tell the client why."""
         self.close(error.code.replace("-", " "))
-        self._member.close(error)
+        self.member.close(error)
 
     def part(self) -> None:
         """End what is here of a session that goes on at another instance."""
         self._end()
-        self._member.close(ResumedElsewhere())
+        self.member.close(ResumedElsewhere())
 
     async def _release(self, reason: str) -> None:
         if self._hub.stopping:
@@ -637,7 +542,7 @@ class Session:
             if self.current is None:
                 raise NoRoom
             return self.current
-        room = self._rooms.get(name)
+        room = self.occupied.get(name)
         if room is None:
             raise NotInRoom(name.display, f"join it first: join {name}")
         return room

@@ -22,7 +22,7 @@ from disroom.chat.events import Event
 from disroom.chat.hub import Hub
 from disroom.chat.interfaces import IMember
 from disroom.chat.replies import Restored
-from disroom.chat.resumption import Seen
+from disroom.chat.tokens import Seen
 from disroom.transports.connections import Connections
 from disroom.transports.intake import Intake
 from disroom.transports.lane import Lane, Pace

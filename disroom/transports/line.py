@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from disroom.chat.errors import ChatError
 from disroom.chat.names import Nick, RoomName
-from disroom.chat.resumption import Seen
+from disroom.chat.tokens import Seen
 from disroom.transports.client import Client, ClientSettings, Reception
 from disroom.transports.dispatch import dispatch
 from disroom.transports.sockets import said_goodbye

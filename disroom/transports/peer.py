@@ -11,7 +11,7 @@ from typing import Any
 from disroom.chat.errors import ChatError
 from disroom.chat.events import Delayed, Event, StoredAfterAll
 from disroom.chat.replies import Restored, Resumable
-from disroom.chat.resumption import Seen
+from disroom.chat.tokens import Seen
 from disroom.transports.client import Client
 from disroom.transports.dispatch import dispatch, post
 from disroom.wire import commands, messages

@@ -214,7 +214,7 @@ async def test_an_active_rooms_history_asks_nothing_of_nats(
     await here.presence.start()
     ann = await here.user("ann")
     await ann.join(TEA)
-    client = ann._member
+    client = ann.member
     assert isinstance(client, Client)
     for number in range(7):
         await ann.say(f"{number}")

@@ -79,6 +79,24 @@ def test_all_of_a_short_past_is_given() -> None:
     assert ring.page(9, None, 0.0) is None  # as many came as were asked for at the opening
 
 
+@pytest.mark.parametrize(
+    ("after", "most", "expected"),
+    [
+        (2, 9, None),  # what came between may not be here
+        (3, 9, [4, 5]),
+        (4, 9, [5]),
+        (5, 9, []),
+        (3, 1, None),
+    ],
+)
+def test_what_came_since_is_given_if_it_is_all_here(
+    after: int, most: int, expected: list[int] | None
+) -> None:
+    """Who comes back is given from memory what it missed, where nothing of that can be lacking."""
+    replay = ring_of(1, 2, 3, 4, 5).since(after, most, 0.0)
+    assert (None if replay is None else [m.seq for m in replay.messages]) == expected
+
+
 def test_what_retention_takes_by_age_is_not_given() -> None:
     """A message is forgotten when its time is over, and then nothing older is promised."""
     ring = Ring(9, log_seconds=60)

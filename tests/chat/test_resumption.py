@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from disroom.chat.catchup import MOST_HELD, CatchUp
 from disroom.chat.errors import (
     ChatError,
     NickTaken,
@@ -16,15 +17,8 @@ from disroom.chat.errors import (
 from disroom.chat.events import Gap, Message
 from disroom.chat.limits import Limits
 from disroom.chat.names import RoomName
-from disroom.chat.resumption import (
-    MOST_HELD,
-    MOST_KEPT,
-    MOST_REPLAYED,
-    Absent,
-    CatchUp,
-    Seen,
-    Token,
-)
+from disroom.chat.resumption import MOST_KEPT, MOST_REPLAYED, Absent
+from disroom.chat.tokens import Seen, Token
 from tests.chat.world import Instance, User, World, in_words, outcome, run
 
 TEA, POT = RoomName.parse("tea"), RoomName.parse("pot")
@@ -204,6 +198,20 @@ def test_what_comes_while_it_is_read_follows_what_was_missed(world: World, where
     assert again.story() == ["#tea bob: 1", "#tea bob: 2", "#tea bob: 3"]
     outcome(bob.say("4"))
     assert again.story() == ["#tea bob: 4"]
+
+
+def test_what_is_in_memory_is_not_read_again(world: World) -> None:
+    """When everybody comes back at once, the log is not asked for the same by each."""
+    ann, bob = world.one.user("ann", "tea"), world.one.user("bob", "tea")
+    token = ann.arm()
+    outcome(bob.say("1"))
+    ann.drop()
+    outcome(bob.say("2"))
+    again = world.one.connect()
+    world.one.gate.taken.clear()
+    outcome(again.resume(token, Seen(seqs={TEA: 1})))
+    assert again.story() == ["#tea bob: 2"]
+    assert "since" not in world.one.gate.taken
 
 
 def test_a_terminal_is_shown_what_came_since_its_connection_was_lost(world: World) -> None:

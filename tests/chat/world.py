@@ -43,8 +43,8 @@ from disroom.chat.limits import Limits
 from disroom.chat.moves import window
 from disroom.chat.names import Nick, RoomName
 from disroom.chat.replies import Restored
-from disroom.chat.resumption import Seen
 from disroom.chat.session import Session
+from disroom.chat.tokens import Seen
 from tests.chat.stepped import SteppedRuntime
 
 T = TypeVar("T")

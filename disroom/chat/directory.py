@@ -1,0 +1,81 @@
+"""Who and what is where: what anybody may ask of the stores, and what is known here besides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from disroom.chat.errors import NoSuchNick, PresenceUnavailable, StoreUnavailable
+from disroom.chat.interfaces import Listing, Topic
+from disroom.chat.names import Nick, RoomName
+from disroom.chat.replies import ListedRoom, RoomList, UserList, Whois
+
+if TYPE_CHECKING:
+    from disroom.chat.hub import Hub
+
+
+class Directory:
+    """Answers for one instance."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    async def whois(self, nick: Nick) -> Whois:
+        """Tell who is behind a nick.
+
+        Raises:
+            NoSuchNick: Nobody has it.
+        """
+        whereabouts = await self._hub.presence.locate(nick)
+        if whereabouts is None:
+            raise NoSuchNick(nick.display)
+        return Whois(whereabouts)
+
+    async def users(self, name: RoomName) -> UserList:
+        """Tell who is in a room, on all instances.
+
+        Raises:
+            PresenceUnavailable: The store does not answer and the room is not known here either.
+        """
+        room, most = self._hub.room(name), self._hub.limits.listed
+        listing: Listing | None = None
+        try:
+            known = room.version if room else 0
+            listing = await self._hub.presence.listing(name, most, known)
+        except PresenceUnavailable:
+            if room is None:
+                raise
+        settled = listing is not None and listing.settled
+        if listing and listing.members is not None and (settled or room is None):
+            return UserList(listing.name, listing.members, listing.total, not settled)
+        assert room is not None
+        members = tuple(islice(room.members.values(), most))
+        return UserList(room.name, members, len(room.members), not settled)
+
+    async def rooms(self) -> RoomList:
+        """Tell which rooms have people, with their topics where those can be had."""
+        summaries, total = await self._hub.presence.rooms(self._hub.limits.listed)
+        topics: dict[RoomName, Topic] = {}
+        with suppress(StoreUnavailable):
+            topics = await self.topics([summary.name for summary in summaries])
+        return RoomList(
+            tuple(ListedRoom(s.name, s.members, topics.get(s.name)) for s in summaries), total
+        )
+
+    async def topics(self, names: Iterable[RoomName]) -> dict[RoomName, Topic]:
+        """Read topics; one that was seen here just now may not have been stored as such yet."""
+        names = tuple(names)
+        topics = dict(await self._hub.log.topics(names))
+        for name in names:
+            room = self._hub.room(name)
+            if room is None or room.topic_at is None:
+                continue
+            if name in topics and topics[name].at >= room.topic_at:
+                continue
+            if room.topic is not None:
+                topics[name] = room.topic
+            else:
+                topics.pop(name, None)
+        return topics
