@@ -84,12 +84,12 @@ def test_one_round_trip_each(chat: Chat, clients: Clients) -> None:
         assert costs("ann", "join rum", r"-- #rum has no messages yet") == ["join"]
         cat.expect("--> ann joined")
 
-        assert costs("ann", "users", "^Users in rum: cat, ann$") == ["users"]
-        assert costs("ann", "users tea", "^Users in tea: ann, ben$") == ["users"]
-        assert costs("ben", "users rum", "^Users in rum: cat, ann$") == ["users"]
-        assert costs("ben", "users pie", "^Users in pie: ") == ["users"]
+        assert costs("ann", "users", "^Users in rum: cat, ann$") == ["listing"]
+        assert costs("ann", "users tea", "^Users in tea: ann, ben$") == ["listing"]
+        assert costs("ben", "users rum", "^Users in rum: cat, ann$") == ["listing"]
+        assert costs("ben", "users pie", "^Users in pie: ") == ["listing"]
 
-        assert costs("ben", "join tea", r"-- now talking in #tea") == ["users"]
+        assert costs("ben", "join tea", r"-- now talking in #tea") == ["listing"]
         assert costs("ben", "leave tea", "Left room tea") == ["leave"]
         assert costs("ann", "leave tea", "Left room tea") == ["leave"]
         assert costs("ann", "leave rum", "Left room rum") == ["leave"]
