@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from disroom.adapters.aio import TimedOut, within
+from disroom.adapters.nats_client import supported
 from disroom.adapters.nats_dialer import NatsDialer
 from disroom.adapters.nats_link import NatsLink
 from disroom.adapters.nats_message import Incoming
@@ -97,6 +98,10 @@ class NatsConnection:
         Raises:
             StoreStartError: No server could be connected to, and why.
         """
+        if not supported():
+            self._log.warn(
+                "This nats-py is not the one known here: messages go its own, longer way"
+            )
         deadline = self._clock.seconds() + START_SECONDS
         failure = LinkError("no answer")
         while self._link is None:
