@@ -281,6 +281,9 @@ def _web(config: Config, reception: Reception) -> tuple[str, IProtocolFactory]:
         settings.web_settings(config, text),
         origins=settings.web_origins(config),
         proxies=settings.web_proxies(config),
+        visitors=Connections(
+            settings.most_connections(config), config.limits.connections_per_address
+        ),
     )
     return text, site
 

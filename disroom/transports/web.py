@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from disroom.transports.client import ClientSettings, Reception
+from disroom.transports.connections import Connections
 from disroom.transports.webchannel import WebSite
 from disroom.transports.webpage import page
 from disroom.transports.websocket import WebSocketResource
@@ -15,6 +16,7 @@ def web_site(
     *,
     origins: Origins,
     proxies: Proxies,
+    visitors: Connections,
 ) -> WebSite:
     """Put the site together.
 
@@ -23,8 +25,15 @@ def web_site(
         settings: Of the clients that come in here.
         origins: The pages that may open a WebSocket.
         proxies: Those that are believed when they say for whom they ask.
+        visitors: Counts connections while they are HTTP.
     """
     root = page()
     socket = WebSocketResource(reception, settings, origins=origins, proxies=proxies)
     root.putChild(b"ws", socket)
-    return WebSite(root, connections=reception.connections, clock=reception.reactor)
+    return WebSite(
+        root,
+        connections=reception.connections,
+        visitors=visitors,
+        proxies=proxies,
+        clock=reception.reactor,
+    )

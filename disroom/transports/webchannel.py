@@ -16,8 +16,9 @@ from disroom.chat.errors import ChatError
 from disroom.chat.events import Event
 from disroom.chat.interfaces import IMember
 from disroom.transports.connections import Connections
-from disroom.transports.sockets import tune
-from disroom.wire.errors import ServerFull
+from disroom.transports.sockets import host_of, tune
+from disroom.transports.webvisitor import Proxies
+from disroom.wire.errors import ServerFull, TooManyConnections
 
 SILENCE_SECONDS = 15.0
 """How long an HTTP connection may send nothing, before its request and after the answer."""
@@ -89,13 +90,15 @@ class WebChannel(HTTPChannel):
     """One connection: HTTP, until a request turns it into something else.
 
     It counts as a connection of the instance from the beginning, or idle ones of HTTP would take
-    all the descriptors there are.
+    all the descriptors there are; and for its address among the visitors, apart from that address's
+    clients: a browser makes half a dozen at once to load the page.
     """
 
     site: WebSite
     transport: Any
     _upgraded: IProtocol | None = None
     _deadline: IDelayedCall | None = None
+    _located = False
     _refused = False
 
     def connectionMade(self) -> None:
@@ -104,6 +107,7 @@ class WebChannel(HTTPChannel):
         super().connectionMade()  # type: ignore[no-untyped-call]  # Twisted's is untyped
         try:
             self.site.connections.admit(self)
+            self.site.visitors.admit(self)
         except ServerFull as error:
             self._refuse(_BUSY % error.message.encode())
             return
@@ -120,8 +124,22 @@ class WebChannel(HTTPChannel):
         """Pass data on to whichever protocol it is."""
         if self._upgraded:
             self._upgraded.dataReceived(data)
-        elif not self._refused:
+            return
+        if not self._located:
+            self._locate()
+        if not self._refused:
             super().dataReceived(data)  # type: ignore[no-untyped-call]  # Twisted's is untyped
+
+    def _locate(self) -> None:
+        """Count the connection for its address; the PROXY protocol has told that by now."""
+        self._located = True
+        host = host_of(self.transport)
+        if self.site.proxies.believes(host):
+            return  # its header tells for whom it asks, and who becomes a client is counted
+        try:
+            self.site.visitors.locate(self, host)
+        except TooManyConnections as error:
+            self._refuse(_BUSY % error.message.encode())
 
     def rawDataReceived(self, data: bytes) -> None:
         """Pass on what came together with the request that upgraded."""
@@ -140,6 +158,7 @@ class WebChannel(HTTPChannel):
     def _end_http(self) -> None:
         self.setTimeout(None)  # type: ignore[no-untyped-call]  # Twisted's is untyped
         self.site.connections.forget(self)
+        self.site.visitors.forget(self)
         if self._deadline and self._deadline.active():
             self._deadline.cancel()
 
@@ -170,6 +189,8 @@ class WebSite(Site):
     Args:
         root: The tree.
         connections: Counts the connections of the instance.
+        visitors: Counts those of them that are HTTP.
+        proxies: Those that are believed when they say for whom they ask.
         clock: For what waits.
     """
 
@@ -177,11 +198,21 @@ class WebSite(Site):
     displayTracebacks = False
     protocol: Any = WebChannel
 
-    def __init__(self, root: Resource, *, connections: Connections, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        root: Resource,
+        *,
+        connections: Connections,
+        visitors: Connections,
+        proxies: Proxies,
+        clock: IReactorTime,
+    ) -> None:
         super().__init__(  # type: ignore[no-untyped-call]  # Twisted's is untyped
             root, requestFactory=WebRequest, timeout=SILENCE_SECONDS, reactor=clock
         )
         self.connections = connections
+        self.visitors = visitors
+        self.proxies = proxies
         self.clock = clock
 
     def log(self, request: Any) -> None:

@@ -42,7 +42,7 @@ class Proxies:
                 whom it was asked by, so they are read from there, and only as far as each that
                 added one is believed: what is further to the left anybody could have written.
         """
-        if not self._believed(peer):
+        if not self.believes(peer):
             return peer
         visitor = peer
         for written in reversed(b",".join(forwarded).split(b",")):
@@ -50,11 +50,12 @@ class Proxies:
             if address is None:
                 break
             visitor = str(address)
-            if not self._believed(visitor):
+            if not self.believes(visitor):
                 break
         return visitor
 
-    def _believed(self, host: str | None) -> bool:
+    def believes(self, host: str | None) -> bool:
+        """Whether somebody at this address is such a proxy; None for a unix socket."""
         if host is None:
             return self._unix
         address = _address(host.encode())

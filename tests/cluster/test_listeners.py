@@ -19,6 +19,7 @@ from tests.processes.client import LineClient
 from tests.processes.disroom import DisroomProcess
 from tests.processes.frame_client import FrameClient
 from tests.processes.text_client import Clients
+from tests.processes.websocket_client import WebSocketClient
 
 IAC_DO_BINARY = b"\xff\xfd\x00"
 
@@ -136,6 +137,34 @@ def test_frames_wherever_one_may_listen(
     person.expect("Welcome")
     person.send(b"\0\0\0\x10\r\nping\r\n")
     person.expect("^Pong$")
+
+
+@pytest.mark.parametrize("place", ["plain", "tls", "unix", "haproxy"])
+def test_the_web_page_wherever_one_may_listen(
+    chat: Chat, clients: Clients, certificates: Certificates, short: Path, place: str
+) -> None:
+    """WebSocket is spoken in clear and under TLS, and behind proxies of either kind."""
+    endpoint = {
+        "plain": "127.0.0.1:0",
+        "tls": tls_endpoint(certificates).removeprefix("--listen="),
+        "unix": f"unix:{short / 'web.sock'}",
+        "haproxy": "haproxy:tcp:0:interface=127.0.0.1",
+    }[place]
+    server = chat.instance(options=["--interface=127.0.0.1", f"--web={endpoint}"])
+    tls = certificates.client_context() if place == "tls" else None
+    first = b"PROXY TCP4 192.0.2.7 192.0.2.1 50000 80\r\n" if place == "haproxy" else b""
+    with WebSocketClient(server.listening[-1], tls=tls, first=first) as page:
+        assert page.ask("hello", nick="page")["nick"] == "page"
+        assert page.ask("join", room="tea")["type"] == "ok"
+        person = LineClient(clients, server.address)
+        say_hello(person, "person")
+        while page.read().get("text") != "hello from person":
+            pass
+        assert page.ask("send", room="tea", text="hello from page")["type"] == "ok"
+        person.expect("#tea page: hello from page")
+        page.send("exit")
+        assert [message["type"] for message in page.read_to_end()][-2:] == ["ok", "goodbye"]
+        assert page.close_code == 1000
 
 
 def test_the_proxy_protocol(chat: Chat, clients: Clients) -> None:

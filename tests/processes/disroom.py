@@ -15,6 +15,7 @@ UNIX = re.compile(r"unix:(?P<path>/[^\s\"]+)")
 TCP = re.compile(
     r"(?:\[(?P<v6>[0-9a-f:]+)\]:|(?P<v4>\d+\.\d+\.\d+\.\d+):|:|\s|^)(?P<port>\d+)(?![\d.])"
 )
+LISTENERS = ("--port=", "--telnet=", "--listen=", "--web=")
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1", None: "127.0.0.1"}
 
 Address = tuple[str, int] | Path
@@ -92,7 +93,7 @@ class DisroomProcess(Child):
         return self
 
     def wait_ready(self, timeout: float = 15.0) -> None:
-        """Wait until its first listener takes a connection."""
+        """Wait until all listeners of its options are there, and the first takes a connection."""
         self._wait_ready(self._takes_connection, timeout)
 
     @property
@@ -112,7 +113,8 @@ class DisroomProcess(Child):
         return self.address[1]
 
     def _takes_connection(self) -> bool:
-        if not self.listening:
+        asked_for = sum(option.startswith(LISTENERS) for option in self.options)
+        if len(self.listening) < max(1, asked_for):
             return False
         address = self.address
         if isinstance(address, Path):

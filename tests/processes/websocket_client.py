@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
+from pathlib import Path
 from typing import Any, Self
 
 from wsproto.connection import Connection, ConnectionType
@@ -22,21 +24,33 @@ class WebSocketClient:
     """One connection, its handshake done. A context manager.
 
     Args:
-        address: Of the web listener.
+        address: Of the web listener: host and port, or a unix socket's path.
         receive_buffer: SO_RCVBUF in bytes, for a client that is to be slow.
+        tls: Speak TLS, with this context.
+        first: Sent before anything else, as the PROXY protocol has it.
     """
 
-    def __init__(self, address: Any, receive_buffer: int | None = None) -> None:
-        self.socket = socket.socket(socket.AF_INET)
+    def __init__(
+        self,
+        address: tuple[str, int] | Path,
+        receive_buffer: int | None = None,
+        *,
+        tls: ssl.SSLContext | None = None,
+        first: bytes = b"",
+    ) -> None:
+        unix = isinstance(address, Path)
+        self.socket = socket.socket(socket.AF_UNIX if unix else socket.AF_INET)
         self.socket.settimeout(TIMEOUT)
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.connect(address)
+        self.socket.connect(str(address) if isinstance(address, Path) else address)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname="127.0.0.1")
         self.wire = Connection(ConnectionType.CLIENT)
         self.close_code: int | None = None
         self._messages: list[Any] = []
         self._last = 0
-        self.socket.sendall(HANDSHAKE)
+        self.socket.sendall(first + HANDSHAKE)
         answer = b""
         while b"\r\n\r\n" not in answer:
             answer += self._read()

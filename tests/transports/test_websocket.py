@@ -16,6 +16,7 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 
 from disroom.transports.client import ClientSettings
+from disroom.transports.connections import Connections
 from disroom.transports.intake import OVERHEAD_BYTES
 from disroom.transports.web import web_site
 from disroom.transports.webchannel import HTTP_SECONDS, SILENCE_SECONDS
@@ -54,6 +55,7 @@ class WebHouse(House):
             ClientSettings(**{"flood": None, "unnamed": 0.0, **settings}),
             origins=Origins(origins),
             proxies=Proxies(proxies),
+            visitors=Connections(most, per_address),
         )
 
     def browser(self, **headers: str | None) -> Browser:
@@ -483,6 +485,19 @@ def test_a_full_server_says_so_in_http() -> None:
     second.type(b"GET / HTTP/1.1\r\n\r\n")
     second.lose()
     assert len(house.connections) == 1
+
+
+def test_an_address_has_so_many_connections_that_are_still_http() -> None:
+    """Apart from its clients: a browser makes several to load the page, and then one to stay."""
+    house = WebHouse(per_address=2)
+    stays = house.browser()
+    visitors = [Browser(house) for _ in range(3)]
+    answers = [visitor.request("/", Host="localhost")[:12] for visitor in visitors]
+    assert answers == [b"HTTP/1.1 200", b"HTTP/1.1 200", b"HTTP/1.1 503"]
+    assert visitors[2].transport.disconnecting
+    visitors[0].lose()
+    assert Browser(house).request("/", Host="localhost").startswith(b"HTTP/1.1 200 ")
+    assert stays.answer("ping") == {"type": "ok"}
 
 
 def test_an_address_has_so_many_and_proxies_say_whose_it_is() -> None:
