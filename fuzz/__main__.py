@@ -1,4 +1,4 @@
-"""Fuzz a target: python -m fuzz line|telnet|frame|json [options of libFuzzer]."""
+"""Fuzz a target: python -m fuzz line|telnet|frame|json|websocket [options of libFuzzer]."""
 
 import sys
 from pathlib import Path

@@ -21,6 +21,7 @@ from disroom.wire.lineedit import DAMAGE, decode_line
 from disroom.wire.lineinput import LineInput
 from disroom.wire.requests import MOST_ID, OPS, RequestDecoder, from_json, from_messagepack
 from disroom.wire.telnet import MAX_SUBNEGOTIATION, Instruction, Telnet
+from disroom.wire.websocket import Code, Opcode, WebSocketDecoder
 
 MOST_REPLIES = 3 * (2 * 256 + 2)
 """Bytes of three for each answer that is given once: DO BINARY, and a WONT and a DONT an option."""
@@ -109,11 +110,32 @@ def json(data: bytes) -> None:
     _request(data, from_json, msgspec.json.Decoder(dict[str, Any]).decode)
 
 
+def websocket(data: bytes) -> None:
+    """Read any bytes as WebSocket: the same however they are split, and bounded."""
+    step, stream = _split_size(data), data[1:]
+    whole, pieces = WebSocketDecoder(MOST_BODY), WebSocketDecoder(MOST_BODY)
+    messages = whole.feed(stream)
+    split = [each for packet in _packets(stream, step) for each in pieces.feed(packet)]
+    assert messages == split
+    if whole.closed != pieces.closed:  # text that is both is refused for what is seen first
+        assert whole.closed and whole.closed.code is Code.NOT_UTF8
+        assert pieces.closed and pieces.closed.code is Code.TOO_BIG
+    assert whole.take_pongs() == pieces.take_pongs()
+    for opcode, message in messages:
+        assert len(message) <= MOST_BODY
+        if opcode is Opcode.TEXT:
+            message.decode()
+    carried = sum(len(message) for _, message in messages)
+    if not whole.closed:
+        assert whole.take_overhead() == pieces.take_overhead() <= len(stream) - carried
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "line": line,
     "telnet": telnet,
     "frame": frame,
     "json": json,
+    "websocket": websocket,
 }
 """By the names of their directories in the corpus."""
 

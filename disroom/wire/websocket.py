@@ -188,4 +188,5 @@ class WebSocketDecoder:
     def _close(self, event: CloseConnection) -> Closed:
         if self._connection.state.name == "REMOTE_CLOSING":
             return Closed(Code.NORMAL)
-        return Closed(Code(event.code), event.reason or "")
+        code = Code(event.code)
+        return Closed(code, "text is not UTF-8" if code is Code.NOT_UTF8 else event.reason or "")
