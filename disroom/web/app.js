@@ -56,10 +56,17 @@ const CHANGES = {
   people(conversation) {
     if (conversation === chat.active) later("members");
   },
+  gone(conversation) {
+    timelines.get(conversation.id)?.remove();
+    timelines.delete(conversation.id);
+  },
   list: () => later("lists"),
   me: () => later("me", "lists", "members"),
   active(conversation, left) {
-    if (left) timelines.get(left.id)?.show(false);
+    if (left && left !== conversation) {
+      left.scrolledUp = false;
+      timelines.get(left.id)?.show(false);
+    }
     drawActive(conversation);
   },
   connection: (_, { state, until }) => drawConnection(state, until),
@@ -156,7 +163,10 @@ function drawActive(conversation) {
 function newTimeline(conversation) {
   const timeline = new Timeline(conversation, {
     needOlder: () => chat.loadOlder(conversation).catch(inWords),
-    scrolled: () => later("latest"),
+    scrolled(up) {
+      conversation.scrolledUp = up;
+      later("latest");
+    },
     retry: (message) => chat.retry(conversation, message),
     edit(message) {
       chat.unsent.discard(conversation, message);
@@ -280,7 +290,7 @@ addEventListener("keydown", (event) => {
   }
 });
 
-answerOthers(() => chat.token);
+answerOthers(() => chat.entrance.token);
 if (await takenElsewhere(loadSession().token)) clearSession();
 if (chat.resume()) showChat();
 else comeIn("", loadPreferences().nick);

@@ -4,6 +4,8 @@ import { parse } from "./commands.js";
 import { Disconnected, Refused } from "./connection.js";
 import { VERBS } from "./verbs.js";
 
+const MOST_UNSENT = 100;
+
 export class Composer {
   #drafts = new Map();
   #conversation = null;
@@ -59,10 +61,14 @@ export class Composer {
   async #send() {
     const line = this.text.value.trim();
     if (!line) return;
-    this.text.value = "";
-    this.#fit();
     const { chat } = this;
     const here = chat.active;
+    if (here?.pending.length >= MOST_UNSENT) {
+      chat.tell(here, ["Too much is waiting to be sent already; this stays here meanwhile"]);
+      return;
+    }
+    this.text.value = "";
+    this.#fit();
     const { say, command, words, error } = parse(line);
     if (error) {
       chat.tell(here, [error]);

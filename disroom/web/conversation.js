@@ -24,6 +24,9 @@ export class Conversation {
     this.lastSeq = 0;
     this.older = false;
     this.loading = false;
+    this.bare = false; // after a reload, until its messages are here
+    this.scrolledUp = false;
+    this.firstNew = null;
     this.seen = new Set(); // seqs, of the log as it is now
   }
 
@@ -82,10 +85,11 @@ export class Conversation {
     this.entries = this.entries.map(({ seq, ...entry }) => entry);
   }
 
-  // Drop the oldest where there are too many; returns how many went.
+  // Drop the oldest where there are too many, later if somebody is looking at them; returns how many
+  // went.
   trim() {
     const over = this.entries.length - MOST_ENTRIES;
-    if (over <= MOST_ENTRIES / 10) return 0;
+    if (over <= (this.scrolledUp ? MOST_ENTRIES : MOST_ENTRIES / 10)) return 0;
     for (const { seq } of this.entries.splice(0, over)) this.seen.delete(seq);
     if (this.isRoom) this.older = true;
     return over;

@@ -3,7 +3,7 @@
 const TAB = "disroom.session";
 const BROWSER = "disroom.preferences";
 
-const EMPTY = { token: null, log: null, nick: "", seqs: {}, rooms: [], active: null, unsent: [], privates: [] };
+const EMPTY = { token: null, rooms: [], privates: [], unsent: [], ignored: [] };
 
 export const loadSession = () => ({ ...EMPTY, ...read(() => sessionStorage, TAB) });
 export const saveSession = (session) => write(() => sessionStorage, TAB, session);

@@ -97,3 +97,12 @@ export const count = (number, one, many) => `${number.toLocaleString()} ${number
 // Names are compared without regard to case.
 export const same = (one, other) => keyOf(one) === keyOf(other);
 export const keyOf = (name) => name.normalize("NFC").toLowerCase();
+
+const WORD = "[\\p{L}\\p{N}\\p{M}_.-]";
+
+// Whether a text has a name as a word of its own.
+export function mentions(text, nick) {
+  if (!nick) return false;
+  const escaped = nick.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+  return new RegExp(`(?<!${WORD})${escaped}(?!${WORD}*[\\p{L}\\p{N}_])`, "iu").test(text);
+}

@@ -18,8 +18,8 @@ export class Timeline {
   #last = null;
   #anew = true;
 
-  // `needOlder` is called when the top comes near; `scrolled` when the end comes into or out of
-  // sight; the others are what the buttons of an unsent message do.
+  // `needOlder` is called when the top comes near; `scrolled` is told whether the end
+  // is out of sight; the others are what the buttons of an unsent message do.
   constructor(conversation, { needOlder, scrolled, retry, edit, discard }) {
     this.conversation = conversation;
     this.needOlder = needOlder;
@@ -40,7 +40,7 @@ export class Timeline {
     this.element.append(this.inner);
     this.element.addEventListener("scroll", () => {
       if (this.atEnd) this.below = 0;
-      scrolled();
+      scrolled(!this.atEnd);
     }, { passive: true });
     this.watcher = new IntersectionObserver((seen) => {
       if (seen.at(-1).isIntersecting && this.shown) this.needOlder();
@@ -89,6 +89,7 @@ export class Timeline {
       previous = entry;
     }
     this.chunks.prepend(...made);
+    this.#last ??= previous;
     // The row that was the first may go together with the one now above it.
     const first = this.conversation.entries[entries.length];
     next?.firstElementChild?.replaceWith(this.#row(first, previous));
@@ -109,6 +110,7 @@ export class Timeline {
         }
       }
     }
+    this.#queue.splice(0, left); // of those not drawn yet
   }
 
   drawPending() {

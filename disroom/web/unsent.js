@@ -33,8 +33,9 @@ export class Unsent {
     return this.#send(conversation, message);
   }
 
-  // Send everything that has had no answer, in the order of writing.
+  // Send everything that has had no answer, in the order of writing, as this session.
   sendAgain(conversations, session) {
+    this.session = session;
     for (const conversation of conversations) {
       for (const message of [...conversation.pending]) {
         if (message.state === "failed") continue;

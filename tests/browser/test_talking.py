@@ -7,8 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from tests.browser.chromium import Page
-from tests.cluster.chat import user
+from tests.cluster.chat import Chat, user
+from tests.processes.client import LineClient
 from tests.processes.disroom import DisroomProcess
+from tests.processes.ports import ReservedPort
 from tests.processes.text_client import Clients
 
 pytestmark = pytest.mark.needs("chromium")
@@ -178,6 +180,47 @@ def test_a_name_that_cannot_be_had_is_said_on_the_form(
     alice.shows("#enter-error:has-text('cannot contain spaces')")
     alice.enter("alice", "tea")
     alice.wait_for("document.querySelectorAll('#member-list li').length === 2")
+
+
+def test_a_text_that_cannot_be_sent_is_given_back(
+    server: DisroomProcess, visit: Visit, clients: Clients
+) -> None:
+    """It says why, and can be shortened or dropped."""
+    alice = visit(server)
+    alice.enter("alice", "tea")
+    carol = user(clients, server, "carol", "tea")
+    alice.write("x" * 4001)
+    alice.shows(".unsent:has-text('a text has at most 4000 bytes')")
+    alice.click(".unsent button:has-text('Edit')")
+    alice.wait_for("document.getElementById('text').value.length === 4001")
+    alice.write("shorter")
+    carol.expect("alice: shorter")
+    alice.wait_for("document.querySelectorAll('.unsent').length === 0")
+
+
+def test_a_server_that_is_away_is_said_on_the_form(server: DisroomProcess, visit: Visit) -> None:
+    """Nobody waits without knowing what for."""
+    alice = visit(server)
+    server.stop()
+    alice.try_to_enter("alice", "tea")
+    alice.shows("#enter-error:has-text('cannot be reached')")
+    server.start()
+    alice.enter("alice", "tea")
+
+
+def test_a_server_that_is_full_is_said_on_the_form(
+    chat: Chat, web_port: ReservedPort, visit: Visit, clients: Clients
+) -> None:
+    """The page is there already, and its WebSocket is one connection too many."""
+    chat.settings["DISROOM_LIMITS_CONNECTIONS"] = "20"
+    server = chat.instance(options=[f"--web=127.0.0.1:{web_port.number}"])
+    alice = visit(server)
+    alice.wait_for("document.activeElement.id === 'enter-nick'")
+    for _ in range(20):  # some for the page
+        LineClient(clients, server.address)
+    LineClient(clients, server.address).expect("server-full")
+    alice.try_to_enter("alice", "tea")
+    alice.shows("#enter-error:has-text('cannot be reached')")
 
 
 def test_older_messages_come_by_scrolling_up(

@@ -1,0 +1,171 @@
+// How a session begins, and how it goes on over another connection.
+
+import { Refused } from "./connection.js";
+import { keyOf } from "./text.js";
+
+const VERSION = 1; // of the protocol
+const PAGE = 100; // messages asked for at once
+const MOST_FILLED = 1_000; // missed messages fetched after a session was lost; more is a gap
+const NAME_HELD = 30_000; // for so long what is left of a lost session may hold its name
+
+// Whoever comes in is told of it by a promise; whoever comes back is not.
+export class Entrance {
+  #wanted = null;
+  #lostSince = 0;
+
+  constructor(chat) {
+    this.chat = chat;
+    this.token = null;
+    this.log = null;
+  }
+
+  // Come in anew; rejected with `Refused` where the name or the room cannot be had.
+  enter(nick, room) {
+    this.chat.nick = nick;
+    this.token = null;
+    this.log = null;
+    return new Promise((resolve, reject) => {
+      this.#wanted = { room, resolve, reject };
+      this.chat.connection.start();
+    });
+  }
+
+  // Say to whoever is coming in that it cannot be; whether somebody was.
+  refuse(code, message) {
+    if (!this.#wanted) return false;
+    const { reject } = this.#wanted;
+    this.#wanted = null;
+    this.token = null;
+    this.chat.connection.stop();
+    reject(new Refused(code, message));
+    return true;
+  }
+
+  // Begin or resume on a new connection, with the function for requests on it.
+  async greet(ask) {
+    const { chat } = this;
+    const hello = await this.#hello(ask);
+    if (!hello) return;
+    if (hello.version !== VERSION) chat.trouble("The server speaks a newer version: reload this page.");
+    this.token = hello.token;
+    if (this.log && this.log !== hello.log) for (const room of chat.rooms) room.forgetSeqs();
+    this.log = hello.log;
+    chat.nick = hello.nick ?? chat.nick;
+    try {
+      if (hello.rooms.length) await this.#resumed(ask, hello.rooms);
+      else await this.#begun(ask);
+    } catch (error) {
+      if (!(error instanceof Refused && this.#wanted)) throw error;
+      await ask("exit"); // or the name would be held
+      this.refuse(error.code, error.message);
+      return;
+    }
+    this.#lostSince = 0;
+    chat.tellChanged("me", null);
+    this.#wanted?.resolve();
+    this.#wanted = null;
+  }
+
+  // Say hello, and again where the session is over: the name may be had, and the rooms are known.
+  async #hello(ask) {
+    try {
+      return this.token
+        ? await ask("hello", { token: this.token, log: this.log, seqs: this.#seqs() })
+        : await ask("hello", { nick: this.chat.nick });
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      if (this.refuse(error.code, error.message)) return null;
+      if (error.code !== "no-session") throw error;
+    }
+    this.#lostSince ||= Date.now();
+    try {
+      return await ask("hello", { nick: this.chat.nick });
+    } catch (error) {
+      const lost = error.code === "nick-taken" && Date.now() - this.#lostSince > NAME_HELD;
+      if (!lost) throw error;
+      this.chat.end(`Your session is over, and ${error.message}.`);
+      return null;
+    }
+  }
+
+  #seqs() {
+    return Object.fromEntries(this.chat.rooms.map(({ name, lastSeq }) => [name, lastSeq]));
+  }
+
+  async #begun(ask) {
+    const { chat } = this;
+    const { session } = await ask("whois", { nick: chat.nick });
+    chat.session = session;
+    chat.away = null;
+    for (const nick of chat.ignored) await ask("ignore", { nick });
+    const names = this.#wanted ? [this.#wanted.room] : chat.rooms.map(({ name }) => name);
+    for (const name of names) await this.join(ask, name);
+    if (!chat.active) chat.select(chat.rooms[0] ?? null);
+  }
+
+  async #resumed(ask, rooms) {
+    const { chat } = this;
+    const known = new Set(rooms.map(({ room }) => keyOf(room)));
+    for (const each of rooms) {
+      const conversation = chat.conversation("room", each.room);
+      this.#entered(conversation, each);
+      if (each.messages) chat.merge(conversation, each.messages);
+    }
+    for (const room of chat.rooms) {
+      if (!known.has(keyOf(room.name))) await this.join(ask, room.name);
+      else if (room.bare) await this.#refill(ask, room);
+    }
+  }
+
+  #entered(conversation, { members, total, topic }) {
+    conversation.setMembers(members, total);
+    conversation.topic = topic ?? null;
+    this.chat.tellChanged("topic", conversation);
+    this.chat.tellChanged("people", conversation);
+  }
+
+  // After a reload the page has nothing of the room but what was missed.
+  async #refill(ask, conversation) {
+    const { messages, older } = await ask("history", { room: conversation.name, count: PAGE });
+    conversation.bare = false;
+    conversation.older = older;
+    this.chat.merge(conversation, messages);
+    this.chat.tellChanged("older", conversation);
+  }
+
+  // Enter a room, and close the gap to what the page has of it already.
+  async join(ask, name) {
+    const { chat } = this;
+    const before = chat.room(name)?.lastSeq ?? 0;
+    const answer = await ask("join", { room: name });
+    const conversation = chat.conversation("room", answer.room);
+    conversation.name = answer.room;
+    conversation.bare = false;
+    this.#entered(conversation, answer);
+    const messages = answer.messages ?? [];
+    if (!before) conversation.older = answer.older ?? conversation.older;
+    else if (messages.length && messages[0].seq > before) await this.#fill(ask, conversation, before, messages);
+    chat.merge(conversation, messages);
+    chat.tellChanged("list", conversation);
+    return conversation;
+  }
+
+  // Fetch what was said between our last message and the first that joining has shown.
+  async #fill(ask, conversation, last, shown) {
+    const { name: room } = conversation;
+    let [{ seq: before }] = shown;
+    for (let filled = 0; before > last + 1; ) {
+      const { messages, older } = await ask("history", { room, count: PAGE, before });
+      const missed = messages.filter(({ seq }) => seq > last);
+      shown.unshift(...missed);
+      if (!older || missed.length < messages.length) return;
+      [{ seq: before }] = messages;
+      filled += messages.length;
+      if (filled >= MOST_FILLED) {
+        const { at } = messages[0];
+        this.chat.add(conversation, { type: "gap", room, first: last + 1, last: before - 1, at });
+        return;
+      }
+    }
+  }
+}
