@@ -24,6 +24,9 @@ ARGUMENTS = [
 TIMEOUT = 15_000.0
 """Milliseconds that anything on a page may take."""
 
+SAID = ".timeline:not([hidden]) :is(.said, .sent, .received) .text"
+"""What was said in the open conversation."""
+
 _WATCH_POLICY = """
 window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) => {
@@ -189,13 +192,18 @@ class Page:
         found: list[str] = self._run(lambda: self._page.locator(selector).all_text_contents())
         return [" ".join(text.split()) for text in found]
 
+    def reads(self, selector: str, *texts: str) -> None:
+        """Wait until these are the texts of all that match, in order."""
+        wanted = list(texts)
+        eventually_blocking(
+            lambda: self.texts(selector) == wanted,
+            TIMEOUT / 1000,
+            lambda: f"{selector} reads {self.texts(selector)} and not {wanted}",
+        )
+
     def said(self) -> list[str]:
         """What was said in the open conversation, as the page has it, in order."""
-        return self.texts(".timeline:not([hidden]) :is(.said, .sent, .received) .text")
-
-    def members(self) -> list[str]:
-        """The names in the list of members."""
-        return self.texts("#member-list .name")
+        return self.texts(SAID)
 
     def wait_for(self, condition: str) -> None:
         """Wait until a JavaScript expression or function is true.
