@@ -55,6 +55,7 @@ class Ring:
         self._opening = True
         self._complete = True  # the log has none that are older
         self._first = 0  # the log has none before this seq
+        self._dropped = 0  # the newest that was here and the log may still have
         self._upheavals = 0
 
     def resize(self, most: int | None) -> None:
@@ -74,7 +75,7 @@ class Ring:
 
     def _trim(self) -> None:
         while len(self._messages) > self.most:
-            self._messages.popleft()
+            self._dropped = self._messages.popleft().seq
             self._complete = False
         while len(self._messages) > self._log_most:
             self._messages.popleft()
@@ -92,7 +93,7 @@ class Ring:
         self._upheavals += 1
         self.last = gap.last or 0
         if gap.first is None:
-            self._first = 0
+            self._first = self._dropped = 0
 
     def removed(self, first: int | None) -> None:
         """Take note that messages are gone from the log; see `IRoomFollower.removed`."""
@@ -112,11 +113,12 @@ class Ring:
     def put(self, page: Page, mark: Mark) -> None:
         """Put the room's last messages as the log has them in place of those here.
 
-        Dropped where messages were lost meanwhile. What has not come yet will, and is left out.
+        Dropped where messages were lost meanwhile, or are here no more that came after them. What
+        has not come yet will, and is left out.
         """
-        if mark.upheavals != self._upheavals:
-            return
         newest = max(mark.last, page.messages[-1].seq if page.messages else 0)
+        if mark.upheavals != self._upheavals or self._dropped > newest:
+            return
         since = [message for message in self._messages if message.seq > newest]
         messages = [m for m in page.messages if self._first <= m.seq <= self.last]
         cut = bool(page.messages) and page.messages[0].seq < self._first

@@ -161,6 +161,19 @@ def test_a_page_that_was_read_before_a_purge_loses_what_it_took() -> None:
     assert ring.page(9, None, 0.0) == Page((message(3), message(4)), False)
 
 
+def test_a_page_that_the_rest_does_not_follow_on_is_of_no_use() -> None:
+    """A ring that was made small while the log was read has dropped what came meanwhile."""
+    ring = ring_of(1, 2, 3, small=2)
+    ring.resize(9)
+    mark = ring.begin()
+    for seq in (4, 5, 6):
+        ring.add(message(seq))
+    ring.resize(None)
+    ring.put(Page((message(1), message(2), message(3)), False), mark)
+    assert ring.page(9, None, 0.0) is None
+    assert seqs_of(ring.page(1, None, 0.0)) == [6]
+
+
 def test_what_has_not_come_yet_is_left_to_come() -> None:
     """A message that the log has and the room has not seen is shown once, when it comes."""
     ring = ring_of(1)
