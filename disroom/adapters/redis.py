@@ -195,6 +195,9 @@ class RedisPresence:
         if reply.status == "gone":
             raise NoSession
         resumed = _decode_resumed(reply.body)
+        former = self._holdings.sessions.get(session)
+        if former is not None and former.tenure < resumed.tenure - 1:
+            self._instance.part(session)  # it was elsewhere, of which the news may yet come
         held = Held(
             Nick.trusted(resumed.nick),
             resumed.since,

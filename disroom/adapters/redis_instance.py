@@ -203,6 +203,11 @@ class RedisInstance:
         if self.holdings.forget(session):
             self._lost(session)
 
+    def part(self, session: str) -> None:
+        """Vouch no longer for a session that another instance has resumed, and tell of it."""
+        if self.holdings.forget(session):
+            self._moved(session)
+
     async def _enter(self, connection: RedisConnection) -> None:
         """Register; and hear of changes where they are made, after a failover at another place."""
         changes = self._changes.connection
@@ -224,8 +229,7 @@ class RedisInstance:
             held = self.holdings.sessions.get(news.session)
             elsewhere = news.holder != self.lease.incarnation
             if held is not None and held.tenure < news.tenure and elsewhere:
-                self.holdings.forget(news.session)
-                self._moved(news.session)
+                self.part(news.session)
             return
         self.lease.saw(news.version)
         if self.watcher is not None:

@@ -37,6 +37,10 @@ class CatchUp:
             if isinstance(oldest, Message):
                 self._dropped = oldest.seq
 
+    def listed(self) -> None:
+        """Forget who came and went: the user is given a list of who is there now."""
+        self._held = deque(e for e in self._held if isinstance(e, Message | Gap))
+
     def release(self, replay: Replay, position: int) -> Iterator[RoomEvent]:
         """What to show now, in order, each message once.
 

@@ -115,6 +115,7 @@ class Hub:
             NoSession: It has ended, or that is no token of it.
             StoreUnavailable, PresenceUnavailable: It cannot be taken up just now; the same token
                 is good for another attempt.
+            ResumedElsewhere: Somebody else with a token was later.
         """
         presented = Token.parse(token)
         fresh = Token(presented.session, self.runtime.fresh_id())

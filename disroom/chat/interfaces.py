@@ -378,7 +378,8 @@ class IPresence(Interface):
     def resume(session: str, presented: str, key: str) -> Awaitable[Resumed]:
         """Take a session over to this instance, from whichever holds it or from none.
 
-        Whoever held it hears `IPresenceWatcher.moved`. The rooms hear if the away mark changes. The
+        Whoever held it hears `IPresenceWatcher.moved`; who takes back what had moved, before this
+        returns. The rooms hear if the away mark changes. The
         key before the current one is good as well until `settle`, since the answer that told of the
         current one may have been lost.
 

@@ -10,7 +10,7 @@ that an answer which was lost strands nobody.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -77,8 +77,11 @@ class Resumption:
         self._session = session
         self._hub = hub
         self._unsettled = False
+        self._turn = 0  # how often it was resumed here
+        self._given = True  # the client of the last turn was given its answer
         self._kept: Iterable[Event] = ()
         self._positions: dict[RoomName, int] = {}
+        self._log = ""  # in which the positions are
         self._catching_up: dict[RoomName, CatchUp] = {}
 
     async def arm(self) -> Resumable:
@@ -98,18 +101,19 @@ class Resumption:
     def suspend(self) -> None:
         """Take note that the client is gone, and what it was given."""
         log = self._hub.log
-        self._lose({name: log.position(name) for name in self._session.occupied})
+        if self._given:
+            self._log = log.identity
+            for name in self._session.occupied:
+                unfinished = self._catching_up.get(name)
+                after = unfinished.after if unfinished else None
+                self._positions[name] = log.position(name) if after is None else after
+        self._wait()
 
-    def _lose(self, positions: Mapping[RoomName, int]) -> None:
+    def _wait(self) -> None:
+        """Be without a client from now on, until the grace is over."""
         grace = self._hub.limits.grace
         self._session.member = Absent()
         self.ends_at = self._hub.runtime.monotonic() + grace
-        for name, position in positions.items():
-            unfinished = self._catching_up.get(name)
-            if unfinished is None:
-                self._positions[name] = position
-            elif unfinished.after is not None:
-                self._positions[name] = unfinished.after
         self._catching_up.clear()
         self._hub.runtime.spawn(self._note_suspended(grace), "suspending a session")
 
@@ -124,45 +128,57 @@ class Resumption:
     ) -> Restored:
         """Have the session speak to another client from now on; see `Session.resume`."""
         session, hub = self._session, self._hub
-        self.key = token.key
+        self._turn += 1
+        turn, self._given, self.ends_at, self.key = self._turn, False, None, token.key
         before = session.member
         if not isinstance(before, Absent):
             session.member = Absent()
             before.close(ResumedElsewhere())
-        anew = seen.log not in ("", hub.log.identity)
-        for name in session.occupied:
-            self._begin(name, seen, anew=anew)
+        self._begin((*held.rooms, *session.occupied), seen)
         try:
             for name in held.rooms:
                 if name not in session.occupied:
-                    self._begin(name, seen, anew=anew)
                     session.current = await session.enter(name)
+                    if turn != self._turn:
+                        raise ResumedElsewhere
         except ChatError:
-            self._lose({})
+            if hub.sessions.get(session.id) is not session:  # it went to another instance
+                raise ResumedElsewhere from None
+            if turn == self._turn:
+                self._wait()
             raise
+        for name in session.occupied.keys() - self._catching_up.keys():  # joined meanwhile
+            self._catching_up[name] = CatchUp(name, None)
         itself = Member(session.id, nick, held.away is not None)  # news of it is on its way
         rooms = tuple(self._entered(name, itself) for name in self._catching_up)
         if isinstance(session.member, Absent):
             self._kept = session.member.kept
-        self.ends_at, self._unsettled = None, True
-        self._positions.clear()
+        self._unsettled = True
         session.member = member
         current = session.current.name if session.current else None
         return Restored(nick, rooms, current, str(token), hub.limits.grace)
 
-    def _begin(self, room: RoomName, seen: Seen, *, anew: bool) -> None:
-        """Hold a room back, from what the client has, or was given, of it."""
-        after = seen.seqs.get(room, self._positions.get(room))
-        self._catching_up[room] = CatchUp(room, after, anew=anew)
+    def _begin(self, rooms: Iterable[RoomName], seen: Seen) -> None:
+        """Hold rooms back, each from what the client has, or was given, of it."""
+        identity = self._hub.log.identity
+        self._catching_up.clear()
+        for room in rooms:
+            after, anew = seen.seqs.get(room), seen.log not in ("", identity)
+            if after is None and room in self._positions:
+                after, anew = self._positions[room], anew or self._log != identity
+            self._catching_up[room] = CatchUp(room, after, anew=anew)
 
     def _entered(self, name: RoomName, itself: Member) -> Entered:
         catch_up, backlog = self._catching_up[name], False
+        catch_up.listed()
         if catch_up.after is None:
             backlog, catch_up.after = not catch_up.anew, self._hub.log.position(name)
         return self._session.entered(self._session.occupied[name], itself, backlog=backlog)
 
     def catch_up(self) -> None:
         """Show what was missed, each room by itself, and then what has come since."""
+        self._given = True
+        self._positions.clear()
         kept, self._kept = self._kept, ()
         for event in kept:
             self._session.member.deliver(event)
@@ -188,6 +204,10 @@ class Resumption:
             return False
         catch_up.hold(event)
         return True
+
+    def out_of(self, room: RoomName) -> None:
+        """Make up for nothing more of a room that the session has left."""
+        self._catching_up.pop(room, None)
 
     def heard(self) -> None:
         """Take note of a request of the client: it has its new token, so the old one goes."""

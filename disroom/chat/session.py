@@ -28,6 +28,8 @@ from disroom.chat.errors import (
 from disroom.chat.events import (
     Draft,
     Event,
+    Joined,
+    Left,
     Member,
     Message,
     PrivateMessage,
@@ -53,7 +55,7 @@ from disroom.chat.replies import (
     UserList,
     Whois,
 )
-from disroom.chat.resumption import Resumption
+from disroom.chat.resumption import Absent, Resumption
 from disroom.chat.room import Room
 from disroom.chat.text import clean
 from disroom.chat.tokens import Seen, Token
@@ -182,8 +184,12 @@ class Session:
             return Entered(room.name, nick, users, room.topic, None, position)
         if len(self.occupied) >= self._hub.limits.rooms:
             raise TooManyRooms(self._hub.limits.rooms)
+        by = self.member
         room = self.current = await self.enter(name)
-        return self.entered(room, room.members[self.id], backlog=True)
+        itself = room.members[self.id]
+        if self.member is not by:  # it was resumed meanwhile, and the answer goes nowhere
+            self.member.deliver(Joined(room.name, self._hub.runtime.now(), (itself,)))
+        return self.entered(room, itself, backlog=True)
 
     async def enter(self, name: RoomName) -> Room:
         """Be in a room from now on, as `join` is once it has looked that it may be done."""
@@ -218,14 +224,19 @@ class Session:
             NoRoom: None is named and there is no current one.
             NotInRoom: The user is not in it.
         """
-        room = self._room(name)
+        room, by = self._room(name), self.member
         await self.sent()
         await self._hub.presence.leave(self.id, room.name, "")
+        itself = room.members.get(self.id, Member(self.id, self._named()))
         self._out_of(room)
+        if self.member is not by:  # as in `join`
+            self.member.deliver(Left(room.name, self._hub.runtime.now(), (itself,)))
         return Departed(room.name, self.current.name if self.current else None)
 
     def _out_of(self, room: Room) -> None:
         self.occupied.pop(room.name, None)
+        if self._resumption is not None:
+            self._resumption.out_of(room.name)
         room.remove(self)
         if self.current is room:
             self.current = next(reversed(self.occupied.values()), None)
@@ -390,7 +401,7 @@ class Session:
 
     def receive_private(self, event: PrivateReceived) -> bool:
         """Take a private message; False if there is nobody to show it to."""
-        if self._resumption is not None and self._resumption.ends_at is not None:
+        if isinstance(self.member, Absent):
             return False
         if event.message.sender not in self._ignored:
             self.member.deliver(event)
@@ -450,6 +461,7 @@ class Session:
         Raises:
             StoreUnavailable, PresenceUnavailable: A room cannot be entered just now; the session
                 is kept as after a lost connection, and can be resumed again.
+            ResumedElsewhere: Somebody else with a token was later.
         """
         nick = self._named()
         self._resumption = self._resumption or Resumption(self, self._hub)

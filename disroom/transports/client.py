@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from disroom.chat.errors import ChatError, NamedAlready
+from disroom.chat.errors import ChatError, NamedAlready, ResumedElsewhere
 from disroom.chat.events import Event
 from disroom.chat.hub import Hub
 from disroom.chat.interfaces import IMember
@@ -306,7 +306,11 @@ class Client:
         """
         if self.session.nick is not None:
             raise NamedAlready(self.session.nick.display)
-        session, restored = await self.reception.hub.resume(self, token, seen)
+        try:
+            session, restored = await self.reception.hub.resume(self, token, seen)
+        except ResumedElsewhere as error:
+            self.close(error)
+            return
         self.session.close("", by=self)
         self.session = session
         if self.closing:

@@ -399,3 +399,24 @@ async def test_resuming_and_suspending_are_one_round_trip_each(
     proxy.forget()
     await one.presence.settle(alice)
     assert proxy.requests() == []
+
+
+@promise
+async def test_who_went_and_came_back_before_its_going_was_known_is_taken_up_anew(
+    chat: RedisChat, redis: RedisServer, new_proxy: NewProxy
+) -> None:
+    """A server forgets what it knew of a session that was elsewhere, however late the news is."""
+    proxy = new_proxy(redis)
+    one = await chat.start(proxy.url, lease=600, tick=60)
+    two = await chat.start(redis.url, "two", lease=600, tick=60)
+    alice = await one.claimed(ALICE, LOBBY, ATTIC, key=FIRST)
+    proxy.drop_if(a_publication)
+    await two.presence.resume(alice, FIRST, SECOND)
+    await two.presence.leave(alice, ATTIC, "")
+    await two.presence.rename(alice, BOB)
+    resumed = await one.presence.resume(alice, SECOND, THIRD)
+    assert (str(resumed.nick), resumed.rooms) == ("bob", (LOBBY,))
+    assert one.witness.moved_sessions == [alice]
+    await one.presence.resume(alice, THIRD, FIRST)
+    assert one.witness.moved_sessions == [alice]
+    assert one.presence.nicks() == {alice: "bob"}

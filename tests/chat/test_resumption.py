@@ -11,6 +11,7 @@ from disroom.chat.errors import (
     NoSession,
     NotDelivered,
     NotStored,
+    PresenceUnavailable,
     ResumedElsewhere,
     StoreUnavailable,
 )
@@ -407,3 +408,176 @@ def test_the_end_of_the_input_ends_no_session_that_can_be_resumed(world: World) 
     again = world.two.connect()
     outcome(again.resume(token))
     assert bob.users() == ["ann", "bob"]
+
+
+@pytest.mark.parametrize("step", ["follow", "follow answer", "topics", "join", "join answer"])
+def test_of_two_who_resume_at_once_the_later_has_the_session(world: World, step: str) -> None:
+    """Wherever the first is by then, it is closed, and the second is told all that it missed."""
+    ann, bob = world.one.user("ann", "tea", "pot"), world.one.user("bob", "tea")
+    token = ann.arm()
+    ann.drop()
+    outcome(bob.say("1"))
+    world.two.gate.hold(step)
+    first, second = world.two.connect(), world.two.connect()
+    waiting = [user.resume(token, Seen(seqs={TEA: 0, POT: 0})) for user in (first, second)]
+    world.two.gate.release()
+    with pytest.raises(ResumedElsewhere):
+        outcome(waiting[0])
+    assert [str(entered.room) for entered in outcome(waiting[1]).rooms] == ["tea", "pot"]
+    outcome(bob.say("2"))
+    lines = [line for line in second.story() if "bob:" in line]
+    assert lines == ["#tea bob: 1", "#tea bob: 2"]
+    assert not first.story()
+    world.pass_time(2 * GRACE)
+    assert second.users("tea") == ["ann", "bob"]
+
+
+def test_the_failure_of_the_first_of_two_does_the_second_no_harm(world: World) -> None:
+    """A session that somebody has taken up is not put to rest by who was too late for it."""
+    ann, bob = world.one.user("ann", "tea"), world.one.user("bob", "tea")
+    token = ann.arm()
+    ann.drop()
+    world.two.gate.hold("join")
+    first, second = world.two.connect(), world.two.connect()
+    waiting = [user.resume(token, Seen(seqs={TEA: 0})) for user in (first, second)]
+    world.two.gate.fail("join", PresenceUnavailable())
+    world.two.gate.release()
+    with pytest.raises(ChatError):
+        outcome(waiting[0])
+    outcome(waiting[1])
+    world.pass_time(2 * GRACE)
+    outcome(bob.say("1"))
+    assert second.story()[-1] == "#tea bob: 1"
+
+
+def test_who_resumes_elsewhere_while_it_is_being_resumed_is_there(world: World) -> None:
+    """A client that lost patience and went to another server is served there alone."""
+    ann, bob = world.one.user("ann", "tea"), world.one.user("bob", "tea")
+    token = ann.arm()
+    world.two.gate.hold("join")
+    first, second = world.two.connect(), world.one.connect()
+    waiting = first.resume(token)
+    outcome(second.resume(token))
+    world.two.gate.release()
+    with pytest.raises(ResumedElsewhere):
+        outcome(waiting)
+    outcome(bob.say("1"))
+    assert second.story()[-1] == "#tea bob: 1"
+    assert not world.two.hub.sessions.keys() & {ann.session.id}
+
+
+def test_a_private_message_is_not_swallowed_by_who_is_just_coming_back(world: World) -> None:
+    """What is acknowledged to its sender was written to somebody."""
+    ann, bob = world.one.user("ann", "tea"), world.two.user("bob")
+    token = ann.arm()
+    ann.drop()
+    world.two.gate.hold("join")
+    again = world.two.connect()
+    resuming = again.resume(token)
+    with pytest.raises(NotDelivered):
+        outcome(bob.whisper("ann", "psst"))
+    world.two.gate.release()
+    outcome(resuming)
+    outcome(bob.whisper("ann", "psst"))
+    assert again.story()[-1] == "(bob) psst"
+
+
+def test_a_terminal_is_told_of_another_log_as_well(world: World) -> None:
+    """Who counts nothing is told all the same that what it missed cannot be known."""
+    ann, bob = world.one.user("ann", "tea"), world.two.user("bob", "tea")
+    token = ann.arm()
+    for text in "123":
+        outcome(bob.say(text))
+    ann.drop()
+    world.stream.restart()
+    outcome(bob.say("4"))
+    again = world.one.connect()
+    outcome(again.resume(token))
+    assert again.story() == ["#tea gap None..None"]
+
+
+def test_who_leaves_a_room_before_it_has_caught_up_is_shown_no_more_of_it(world: World) -> None:
+    """Nor, when it joins again, anything twice."""
+    ann, bob = world.one.user("ann", "tea"), world.two.user("bob", "tea")
+    token = ann.arm()
+    ann.drop()
+    outcome(bob.say("1"))
+    world.one.gate.hold("since answer")
+    again = world.one.connect()
+    outcome(again.resume(token))
+    outcome(again.leave())
+    again.story()
+    backlog = outcome(again.join("tea")).backlog
+    assert [message.text for message in backlog.page.messages] == ["1"]
+    outcome(bob.say("2"))
+    assert again.story() == ["#tea bob: 2"]
+    world.one.gate.release()
+    assert not again.story()
+
+
+def test_what_ends_after_the_resumption_is_told_to_the_new_client(world: World) -> None:
+    """A join or leave that was under way does not change behind its back where the user is."""
+    ann = world.one.user("ann", "tea")
+    token = ann.arm()
+    world.one.gate.hold("leave", "join")
+    ann.leave("tea")
+    again = world.one.connect()
+    (entered,) = outcome(again.resume(token)).rooms
+    assert str(entered.room) == "tea"
+    world.one.gate.release("leave")
+    assert again.story() == ["#tea -ann"]
+    again.join("pot")
+    third = world.one.connect()
+    assert not outcome(third.resume(token)).rooms
+    world.one.gate.release()
+    assert third.story() == ["#pot +ann"]
+    assert not again.story()
+    assert third.users() == ["ann"]
+
+
+def test_a_list_that_is_given_is_not_given_once_more_as_news(world: World) -> None:
+    """Who comes while rooms are entered one after the other is in the list, or is told of after."""
+    ann = world.one.user("ann", "tea", "pot")
+    token = ann.arm()
+    ann.drop()
+    world.two.user("bob", "tea")
+    world.two.gate.hold("follow")
+    again = world.two.connect()
+    resuming = again.resume(token)
+    world.two.user("cat", "tea")
+    world.two.gate.release()
+    assert [m.nick.display for m in outcome(resuming).rooms[0].users.members] == [
+        *("ann", "bob", "cat")
+    ]
+    assert not [line for line in again.story() if "cat" in line]
+
+
+def test_a_session_that_is_being_taken_up_does_not_end_meanwhile(world: World) -> None:
+    """Who came back in time is not put out because its rooms took long to open."""
+    ann = world.two.user("ann", "tea")
+    token = ann.arm()
+    ann.drop()
+    world.one.gate.fail("follow", StoreUnavailable())
+    lost, again = world.one.connect(), world.one.connect()
+    with pytest.raises(StoreUnavailable):
+        outcome(lost.resume(token))
+    world.one.gate.hold("follow")
+    resuming = again.resume(token)
+    world.pass_time(GRACE + 1)
+    world.one.gate.release()
+    outcome(resuming)
+    assert again.users() == ["ann"]
+
+
+def test_an_answer_that_could_not_be_given_counts_for_nothing(world: World) -> None:
+    """A terminal that is gone again before it was answered is shown later all that it missed."""
+    ann, bob = world.one.user("ann", "tea"), world.two.user("bob", "tea")
+    token = ann.arm()
+    ann.drop()
+    outcome(bob.say("1"))
+    lost, again = world.two.connect(), world.two.connect()
+    session, _ = outcome(world.two.hub.resume(lost.client, token, Seen()))
+    session.disconnected(lost.client)
+    (entered,) = outcome(again.resume(token)).rooms
+    assert entered.backlog is not None
+    assert [message.text for message in entered.backlog.page.messages] == ["1"]
