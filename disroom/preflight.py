@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 from zoneinfo import ZoneInfo
 
-from disroom.adapters.redis_address import RedisSentinels, is_sentinel_url
+from disroom.adapters.redis.address import RedisSentinels, is_sentinel_url
 from disroom.brokers import BrokerError, check_state_dir
 from disroom.chat.text import clean
 from disroom.config import Config, ConfigError

@@ -7,15 +7,15 @@ import resource
 from pathlib import Path
 from typing import Any
 
-from disroom.adapters.nats import NatsSettings
-from disroom.adapters.redis_address import (
+from disroom.adapters.jetstream.stream import StreamSettings
+from disroom.adapters.nats.connection import NatsSettings
+from disroom.adapters.redis.address import (
     RedisAddress,
     RedisPlace,
     RedisSentinels,
     is_sentinel_url,
 )
-from disroom.adapters.redis_settings import RedisSettings
-from disroom.adapters.stream import StreamSettings
+from disroom.adapters.redis.settings import RedisSettings
 from disroom.chat.limits import Limits
 from disroom.chat.text import clean
 from disroom.config import Config, ConfigError

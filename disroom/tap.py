@@ -26,12 +26,12 @@ from twisted.logger import ILogObserver
 
 from disroom import settings, systemd
 from disroom.adapters.aio import soon
-from disroom.adapters.courier import NatsCourier
-from disroom.adapters.jetstream import JetStreamRoomLog
-from disroom.adapters.nats import NatsConnection, StoreStartError
-from disroom.adapters.redis import RedisPresence
-from disroom.adapters.redis_address import RedisAddress, RedisPlace
-from disroom.adapters.redis_instance import PresenceStartError
+from disroom.adapters.jetstream.log import JetStreamRoomLog
+from disroom.adapters.nats.connection import NatsConnection, StoreStartError
+from disroom.adapters.nats.courier import NatsCourier
+from disroom.adapters.redis.address import RedisAddress, RedisPlace
+from disroom.adapters.redis.instance import PresenceStartError
+from disroom.adapters.redis.presence import RedisPresence
 from disroom.adapters.rivals import Rivals
 from disroom.adapters.runtime import TwistedRuntime
 from disroom.brokers import (

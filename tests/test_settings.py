@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from disroom import settings
-from disroom.adapters.redis_address import RedisAddress, RedisSentinels
+from disroom.adapters.redis.address import RedisAddress, RedisSentinels
 from disroom.config import Config, ConfigError, load
 
 BROKERS = {"nats.url": ["nats://n"], "redis.url": "redis://r"}

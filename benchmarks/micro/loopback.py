@@ -16,14 +16,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from benchmarks.micro.sinks import Sink
-from disroom.adapters.feed import RoomFeed
-from disroom.adapters.jetstream import JetStreamRoomLog
-from disroom.adapters.memory_log import MemoryCourier, MemoryPost
-from disroom.adapters.memory_presence import MemoryPresence, MemoryPresenceStore
-from disroom.adapters.nats import NatsConnection, NatsSettings
-from disroom.adapters.nats_link import NatsLink
+from disroom.adapters.jetstream.feed import RoomFeed
+from disroom.adapters.jetstream.log import JetStreamRoomLog
+from disroom.adapters.jetstream.stream import StreamSettings
+from disroom.adapters.memory.log import MemoryCourier, MemoryPost
+from disroom.adapters.memory.presence import MemoryPresence, MemoryPresenceStore
+from disroom.adapters.nats.connection import NatsConnection, NatsSettings
+from disroom.adapters.nats.link import NatsLink
 from disroom.adapters.runtime import TwistedRuntime
-from disroom.adapters.stream import StreamSettings
 from disroom.chat.hub import Hub
 from disroom.chat.interfaces import IRoomFollower, Topic
 from disroom.chat.limits import Limits

@@ -17,10 +17,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from disroom.adapters.inbox import Inbox
-from disroom.adapters.nats import NatsConnection, NatsError, NatsSubscription
-from disroom.adapters.nats_message import Incoming
-from disroom.adapters.redis import RedisPresence
+from disroom.adapters.nats.connection import NatsConnection, NatsError, NatsSubscription
+from disroom.adapters.nats.inbox import Inbox
+from disroom.adapters.nats.message import Incoming
+from disroom.adapters.redis.presence import RedisPresence
 from disroom.chat.errors import PresenceUnavailable
 
 MOST_NICKS = 1000

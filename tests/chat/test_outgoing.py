@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from twisted.internet.defer import Deferred
 
-from disroom.adapters.memory_log import MemoryStream
+from disroom.adapters.memory.log import MemoryStream
 from disroom.chat.errors import ChatError, NotStored, StoreUnavailable, TextTooLong
 from disroom.chat.events import Delayed, Draft, Failed
 from disroom.chat.interfaces import Receipt

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-import disroom.adapters
+import disroom.adapters.redis
 from tests.cluster.chat import Chat, user
 from tests.eventually import eventually_blocking
 from tests.processes.client import LineClient
 from tests.processes.redis_proxy import CountingProxy
 from tests.processes.text_client import Clients
 
-LUA = Path(disroom.adapters.__file__).parent
+LUA = Path(disroom.adapters.redis.__file__).parent / "lua"
 
 HEARTBEAT = {"PING", "tick"}
 """Once a second, on the connection for changes and on that for commands."""

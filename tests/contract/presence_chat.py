@@ -6,10 +6,10 @@ from typing import Any, TypeVar
 
 from twisted.internet import defer, reactor
 
-from disroom.adapters.memory_presence import MemoryPresence, MemoryPresenceStore
-from disroom.adapters.redis import RedisPresence
-from disroom.adapters.redis_address import RedisAddress
-from disroom.adapters.redis_settings import RedisSettings
+from disroom.adapters.memory.presence import MemoryPresence, MemoryPresenceStore
+from disroom.adapters.redis.address import RedisAddress
+from disroom.adapters.redis.presence import RedisPresence
+from disroom.adapters.redis.settings import RedisSettings
 from disroom.chat.errors import ChatError
 from disroom.chat.names import Nick, RoomName
 from tests.contract.witness import Witness

@@ -9,9 +9,9 @@ import pytest_twisted
 from twisted.internet import reactor
 from zope.interface.verify import verifyObject
 
-from disroom.adapters.courier import NatsCourier
-from disroom.adapters.memory_log import MemoryCourier, MemoryPost
-from disroom.adapters.nats import NatsConnection, NatsSettings
+from disroom.adapters.memory.log import MemoryCourier, MemoryPost
+from disroom.adapters.nats.connection import NatsConnection, NatsSettings
+from disroom.adapters.nats.courier import NatsCourier
 from disroom.chat.errors import NotDelivered
 from disroom.chat.events import PrivateMessage
 from disroom.chat.interfaces import ICourier

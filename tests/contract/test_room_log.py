@@ -9,13 +9,13 @@ import pytest_twisted
 from twisted.internet.defer import Deferred, DeferredList
 from zope.interface.verify import verifyObject
 
-from disroom.adapters.jetstream import JetStreamRoomLog
-from disroom.adapters.memory_log import MemoryRoomLog, MemoryStream
+from disroom.adapters.jetstream.log import JetStreamRoomLog
+from disroom.adapters.memory.log import MemoryRoomLog, MemoryStream
 from disroom.chat.errors import TextTooLong
 from disroom.chat.events import Message
 from disroom.chat.interfaces import IRoomLog, Page, Replay
 from disroom.chat.names import Nick, RoomName
-from tests.adapters.nats_log import (
+from tests.adapters.jetstream.nats_log import (
     ALICE,
     RUM,
     TEA,

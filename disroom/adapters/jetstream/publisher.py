@@ -1,0 +1,305 @@
+"""Publishing into a stream until it is acknowledged, or there is no more hope.
+
+A message has an id, which every try repeats: within the stream's duplicate window an id is stored
+once, and a later try is acknowledged with the seq of the first. An acknowledgement that is lost, a
+leader that dies, a reconnection are thus all the same: try again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.logger import Logger
+
+from disroom.adapters.aio import TimedOut, within
+from disroom.adapters.jetstream.api import MESSAGE_ID, Refused
+from disroom.adapters.nats.connection import NatsConnection, NatsError, NotConnected
+from disroom.adapters.nats.inbox import NO_RESPONDERS, STATUS, Inbox, NoAnswer, NobodyListens
+from disroom.adapters.nats.message import Incoming
+
+TRY_SECONDS = 1.0
+GIVE_UP_SECONDS = 15.0
+FIRST_PAUSE = 0.05
+LONGEST_PAUSE = 1.0
+SWEEP_SECONDS = 0.1
+
+MOST_IN_FLIGHT = 4096
+"""More at once would only wait in the server, and every try would time out."""
+
+VERSION = "NATS/1.0\r\n"
+HEADER_BYTES = len(VERSION) + len("\r\n")
+
+UNDECIDED = 10158
+"""The same id is being stored: not refused, and not stored either."""
+
+MESSAGE_TOO_BIG = frozenset({10054, 10097})
+
+NO_ROOM = frozenset({10023, 10028, 10047, 10077})
+"""Storage or limits are exhausted (10077 has the reason in words); these are 5xx yet will last."""
+
+
+class TooBig(NatsError):
+    """The server or the stream takes no message of this size; ``limit`` bytes at most."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"a message has at most {limit} bytes")
+        self.limit = limit
+
+
+class GaveUp(NatsError):
+    """Nobody acknowledged the message in time; it may be stored all the same."""
+
+
+class Acknowledged(msgspec.Struct, frozen=True):
+    """The stream's answer to a publish: the seq, or an error."""
+
+    seq: int = 0
+    duplicate: bool = False
+    error: dict[str, Any] | None = None
+
+
+_decode = msgspec.json.Decoder(Acknowledged).decode
+
+
+Outcome = Acknowledged | NatsError
+"""What became of a message; an error is one of those that `Publisher.publish` raises."""
+
+
+class Publisher:
+    """Publishes for one instance; at most 4,096 messages are unacknowledged, others wait."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        connection: NatsConnection,
+        inbox: Inbox,
+        clock: IReactorTime,
+        most_in_flight: int = MOST_IN_FLIGHT,
+    ) -> None:
+        self._connection = connection
+        self._inbox = inbox
+        self._clock = clock
+        self._free = most_in_flight
+        self._turns: deque[Deferred[None]] = deque()
+        # One timer for all: a timer each would cost more than the publish.
+        self._tries: deque[tuple[float, str]] = deque()
+        self._sweep = LoopingCall(self._give_up_tries)
+        self._sweep.clock = clock
+
+    def stop(self) -> None:
+        """Let the timer go; what is unacknowledged is given up by its callers."""
+        if self._sweep.running:
+            self._sweep.stop()
+
+    def store(
+        self, subject: str, payload: bytes, message_id: str, done: Callable[[Outcome], None]
+    ) -> None:
+        """Publish a message and tell ``done`` what became of it: `publish` without its coroutine.
+
+        Where all goes well nothing is made for a message but a callback. Anything else, from a lost
+        acknowledgement to too many at once, is `publish`'s to deal with.
+        """
+        size = HEADER_BYTES + len(payload) + len(MESSAGE_ID) + len(message_id) + 4
+        if not (
+            self._free > 0
+            and self._connection.connected
+            and size <= self._connection.max_payload
+            and message_id.isascii()
+            and message_id.isprintable()
+        ):
+            self._on_the_side(self.publish(subject, payload, message_id), done)
+            return
+        self._free -= 1
+
+        def answered(answer: Incoming | NatsError) -> None:
+            outcome = _outcome(answer)
+            if isinstance(outcome, Acknowledged):
+                self._leave()
+                self._tell(done, outcome)
+            else:
+                again = self._finish(subject, payload, {MESSAGE_ID: message_id}, deadline, outcome)
+                self._on_the_side(again, done)
+
+        now = self._clock.seconds()
+        deadline = now + GIVE_UP_SECONDS
+        reply = self._inbox.expect(answered)
+        try:
+            head = f"{VERSION}{MESSAGE_ID}: {message_id}\r\n\r\n".encode()
+            self._connection.send(subject, payload, reply=reply, head=head)
+        except NotConnected as error:
+            self._inbox.forget(reply)
+            answered(error)
+        else:
+            self._watch(reply, now)
+
+    def _on_the_side(
+        self, publishing: Coroutine[Any, Any, Acknowledged], done: Callable[[Outcome], None]
+    ) -> None:
+        async def finished() -> None:
+            try:
+                outcome: Outcome = await publishing
+            except NatsError as error:
+                outcome = error
+            self._tell(done, outcome)
+
+        ended = Deferred.fromCoroutine(finished())
+        ended.addErrback(lambda failure: self._log.failure("While publishing", failure))
+
+    def _tell(self, done: Callable[[Outcome], None], outcome: Outcome) -> None:
+        try:
+            done(outcome)
+        except Exception:  # of whoever asked; the next answer is somebody else's
+            self._log.failure("While telling that a message was stored")
+
+    async def publish(
+        self, subject: str, payload: bytes, message_id: str, headers: dict[str, str] | None = None
+    ) -> Acknowledged:
+        """Publish a message and return its acknowledgement.
+
+        Args:
+            subject: One of the stream's.
+            payload: The message.
+            message_id: Kept across tries, and by the caller across calls.
+            headers: Besides the id.
+
+        Raises:
+            TooBig: It will never be taken.
+            Refused: The stream does not take it, and says why.
+            GaveUp: 15 s have passed.
+        """
+        all_headers = {MESSAGE_ID: message_id, **(headers or {})}
+        deadline = self._clock.seconds() + GIVE_UP_SECONDS
+        if self._free > 0:
+            self._free -= 1
+        else:
+            await self._turn()
+        return await self._finish(subject, payload, all_headers, deadline)
+
+    async def _turn(self) -> None:
+        turn: Deferred[None] = Deferred(self._turns.remove)
+        self._turns.append(turn)
+        try:
+            await within(GIVE_UP_SECONDS, self._clock, turn)
+        except TimedOut:
+            raise GaveUp("too many messages wait for the message log") from None
+
+    def _leave(self) -> None:
+        """Let the next one have a turn."""
+        if self._turns:
+            self._turns.popleft().callback(None)
+        else:
+            self._free += 1
+
+    async def _finish(
+        self,
+        subject: str,
+        payload: bytes,
+        headers: dict[str, str],
+        deadline: float,
+        failure: NatsError | None = None,
+    ) -> Acknowledged:
+        """Try until it is acknowledged or there is no more hope; then leave.
+
+        Args:
+            subject: One of the stream's.
+            payload: The message.
+            headers: All of them.
+            deadline: When there is no more hope.
+            failure: Of a try that has been made.
+        """
+        try:
+            return await self._until_acknowledged(subject, payload, headers, deadline, failure)
+        finally:
+            self._leave()
+
+    async def _until_acknowledged(
+        self,
+        subject: str,
+        payload: bytes,
+        headers: dict[str, str],
+        deadline: float,
+        failure: NatsError | None,
+    ) -> Acknowledged:
+        pause = FIRST_PAUSE
+        while True:
+            if failure is None:
+                outcome = await self._try(subject, payload, headers)
+                if isinstance(outcome, Acknowledged):
+                    return outcome
+                failure = outcome
+            if isinstance(failure, Refused):
+                if failure.code in MESSAGE_TOO_BIG:
+                    raise TooBig(len(payload) - 1) from failure
+                client_fault = failure.status < 500 and failure.code != UNDECIDED
+                if failure.code in NO_ROOM or client_fault:
+                    raise failure
+            if self._clock.seconds() + pause > deadline:
+                raise GaveUp("the message log did not answer") from failure
+            await deferLater(self._clock, pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+            if not self._connection.connected:
+                await self._reconnected(deadline)
+            failure = None
+
+    async def _reconnected(self, deadline: float) -> None:
+        try:
+            await self._connection.wait_connected(max(0.0, deadline - self._clock.seconds()))
+        except NotConnected as error:
+            raise GaveUp("the message log cannot be reached") from error
+
+    async def _try(self, subject: str, payload: bytes, headers: dict[str, str]) -> Outcome:
+        """Publish once and wait a second for the acknowledgement."""
+        self._check_size(payload, headers)
+        answer: Deferred[Incoming | NatsError] = Deferred(
+            lambda cancelled: self._inbox.forget(reply)
+        )
+        reply = self._inbox.expect(answer.callback)
+        try:
+            await self._connection.publish(subject, payload, reply=reply, headers=headers)
+        except NotConnected as error:
+            self._inbox.forget(reply)
+            return error
+        self._watch(reply, self._clock.seconds())
+        return _outcome(await answer)
+
+    def _check_size(self, payload: bytes, headers: dict[str, str]) -> None:
+        # The server closes the connection on a message above its limit.
+        size = HEADER_BYTES + len(payload)
+        for name, value in headers.items():
+            size += len(name) + len(value.encode()) + 4
+        if self._connection.connected and size > self._connection.max_payload:
+            raise TooBig(self._connection.max_payload)
+
+    def _watch(self, reply: str, now: float) -> None:
+        """Give a try up when it has had its time."""
+        self._tries.append((now + TRY_SECONDS, reply))
+        if not self._sweep.running:
+            self._sweep.start(SWEEP_SECONDS, now=False)
+
+    def _give_up_tries(self) -> None:
+        now = self._clock.seconds()
+        while self._tries and self._tries[0][0] <= now:
+            self._inbox.give_up(self._tries.popleft()[1])
+        if not self._tries:
+            self._sweep.stop()
+
+
+def _outcome(answer: Incoming | NatsError) -> Outcome:
+    if isinstance(answer, NatsError):
+        return answer
+    if answer.head and answer.headers.get(STATUS) == NO_RESPONDERS:
+        return NobodyListens("the message log has no leader just now")
+    try:
+        acknowledged = _decode(answer.data)
+    except msgspec.DecodeError as error:
+        return NoAnswer(f"not an acknowledgement: {error}")
+    if acknowledged.error is not None:
+        return Refused.of(acknowledged.error)
+    return acknowledged

@@ -1,0 +1,88 @@
+"""Finding a NATS server that can be connected to."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from urllib.parse import urlsplit
+
+from twisted.internet.interfaces import IReactorTime
+
+from disroom.adapters.nats.link import NatsLink
+from disroom.adapters.nats.settings import LinkError, NatsSettings, NotConnected, redacted
+
+
+class NatsDialer:
+    """Tries the servers in turn.
+
+    Args:
+        settings: What to show there.
+        name: What the servers list this client as.
+        clock: The reactor.
+        addresses: Gives the servers' URLs; asked each time.
+    """
+
+    def __init__(
+        self,
+        settings: NatsSettings,
+        *,
+        name: str,
+        clock: IReactorTime,
+        addresses: Callable[[], Sequence[str]],
+    ) -> None:
+        self._settings = settings
+        self._name = name
+        self._clock = clock
+        self._addresses = addresses
+        self._discovered: list[str] = []
+
+    def learn(self, discovered: Iterable[str]) -> None:
+        """Take the URLs of servers that a cluster has told of; tried after those given."""
+        self._discovered = list(discovered) or self._discovered
+
+    async def dial(
+        self, ended: Callable[[NatsLink], None], adopt: Callable[[NatsLink], Awaitable[None]]
+    ) -> str:
+        """Connect to one server.
+
+        Args:
+            ended: As `NatsLink` takes it.
+            adopt: Takes the link into use; where it raises `NotConnected`, the next is tried.
+
+        Returns:
+            Its URL, without credentials.
+
+        Raises:
+            LinkError: None could be connected to; why each could not.
+        """
+        tls = self._settings.tls_context()
+        failures: list[LinkError] = []
+        for url, tls_hostname in self._candidates():
+            link = NatsLink(self._settings, tls, name=self._name, clock=self._clock, ended=ended)
+            try:
+                await link.open(url, tls_hostname)
+                await adopt(link)
+                return redacted(url)
+            except LinkError as error:
+                failures.append(error)
+            except NotConnected as error:
+                failures.append(LinkError(f"{redacted(url)}: {error}"))
+        raise LinkError(
+            "; ".join(map(str, failures)) or "no address is known",
+            permanent=bool(failures) and all(failure.permanent for failure in failures),
+        )
+
+    def _candidates(self) -> list[tuple[str, str | None]]:
+        """The URLs, each with the host that its certificate must name instead of the URL's.
+
+        A cluster tells its clients the addresses of its nodes; their certificates have names.
+        """
+        try:
+            given = list(self._addresses())
+        except Exception as error:  # the caller's own; it may know better the next time
+            raise LinkError(f"no address is known: {error}") from error
+        random.shuffle(given)
+        known = set(map(redacted, given))
+        hostname = urlsplit(given[0]).hostname if given else None
+        told = [(url, hostname) for url in self._discovered if redacted(url) not in known]
+        return [*((url, None) for url in given), *told]

@@ -1,0 +1,412 @@
+"""This instance's standing with the presence store: its lease, and what is asserted under it.
+
+An instance is known to the store by an *incarnation*, an id that it has for as long as its lease
+lasts. The lease is renewed at every tick. If it is lost all the same (this process was frozen, or
+cut off, or the store lost its data), the others have taken or may take the sessions out, so the
+instance comes back as a new incarnation and asserts its sessions again.
+
+While the store settles, that is, while others may not have asserted theirs yet, nobody is reaped
+and nothing is given away.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from enum import Enum
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from disroom.adapters.redis.connection import (
+    CLUSTER,
+    RedisConnection,
+    RedisRefused,
+    RedisUnavailable,
+)
+from disroom.adapters.redis.holdings import Holdings
+from disroom.adapters.redis.scripts import (
+    AssertReply,
+    EnterReply,
+    PresenceScripts,
+    Reply,
+    TickReply,
+)
+from disroom.adapters.redis.settings import RedisSettings
+from disroom.adapters.runtime import Signal
+
+SETTLE_MARGIN = 0.01
+"""Seconds by which a settle window is waited for longer than it lasts."""
+
+MOST_STRAYS = 500
+"""How many sessions are given up in one step."""
+
+_log = Logger()
+_decode_enter = msgspec.msgpack.Decoder(EnterReply).decode
+_decode_tick = msgspec.msgpack.Decoder(TickReply).decode
+_decode_asserted = msgspec.msgpack.Decoder(AssertReply).decode
+_decode_held = msgspec.msgpack.Decoder(set[str]).decode
+_decode_count = msgspec.msgpack.Decoder(int).decode
+
+
+class _State(Enum):
+    AWAY = "not connected"
+    ENTERING = "connected, the sessions are being asserted"
+    STANDING = "everything is in the store"
+
+
+def boot_time() -> float:
+    """Seconds of a clock that runs on while the machine sleeps, where there is one."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
+
+
+class RedisLease:
+    """Keeps this instance registered.
+
+    Args:
+        uncertain: Called when presence may have changed without an announcement.
+        lost: Called for a session whose nick another has got.
+        moved: Called for a session that was resumed on another instance.
+        reincarnated: Called with the new incarnation when the former was lost.
+    """
+
+    def __init__(
+        self,
+        *,
+        reactor: Any,
+        settings: RedisSettings,
+        scripts: PresenceScripts,
+        holdings: Holdings,
+        instance_name: str,
+        fresh_id: Callable[[], str],
+        alone: Callable[[], bool],
+        uncertain: Callable[[], None],
+        lost: Callable[[str], None],
+        moved: Callable[[str], None],
+        reincarnated: Callable[[str], None],
+        clock: Callable[[], float] = boot_time,
+    ) -> None:
+        self.incarnation = fresh_id()
+        self._reactor = reactor
+        self._settings = settings
+        self._scripts = scripts
+        self._holdings = holdings
+        self._instance_name = instance_name
+        self._fresh_id = fresh_id
+        self._alone = alone
+        self._uncertain = uncertain
+        self._lost = lost
+        self._moved = moved
+        self._reincarnated = reincarnated
+        self._clock = clock
+        self._state = _State.AWAY
+        self._connection: RedisConnection | None = None
+        self._changed = Signal()
+        self._registered = False  # the incarnation has held a lease
+        self._first = True
+        self._highest_version = 0
+        self._looked = clock()
+        self._renewed = 0.0
+        self._unsure_since: float | None = None
+        self._confirming: Signal | None = None
+        self._settle: IDelayedCall | None = None
+        self._settled = Signal()
+
+    @property
+    def lapsed(self) -> bool:
+        """Whether this process stood still past its lease, and what others did is not known yet.
+
+        Being cut off from the store is something else: others may have acted then too, but nothing
+        here can tell until the store is back.
+        """
+        return self._unsure_since is not None or self._overdue(self._clock())
+
+    def _overdue(self, now: float) -> bool:
+        return now > self._looked + self._settings.lease
+
+    def _sure(self, asked: float) -> None:
+        """Take note that the store agrees with the holdings, by an answer to what was asked then.
+
+        An answer from before this process stood still, read after it, says nothing.
+        """
+        self._renewed = asked
+        if self._unsure_since is not None and asked >= self._unsure_since:
+            self._unsure_since = None
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether the store has not answered for a lease, so that others may have acted."""
+        away = self._state is not _State.STANDING
+        return away and self._clock() > self._renewed + self._settings.lease
+
+    @property
+    def is_standing(self) -> bool:
+        """Whether all that this instance holds is in the store, and the store answers."""
+        return self._state is _State.STANDING
+
+    def saw(self, version: int) -> None:
+        """Remember a room's version: what a store that lost everything gives must be greater."""
+        self._highest_version = max(self._highest_version, version)
+
+    # Entering.
+
+    async def enter(self, connection: RedisConnection) -> None:
+        """Register over a new connection and make the store agree with the holdings.
+
+        Raises:
+            RedisUnavailable: The connection broke.
+            RedisRefused: Presence cannot be kept in this Redis.
+        """
+        asked = self._clock()
+        self._to(_State.ENTERING, connection)
+        await self._scripts.load(connection)
+        await self._register(connection)
+        await self._assert(connection)
+        await self._compare(connection)
+        await self._pay(connection)
+        self._sure(asked)
+        self._to(_State.STANDING, connection)
+
+    def left(self) -> None:
+        """Take note that the connection is gone."""
+        self._to(_State.AWAY, None)
+
+    def _to(self, state: _State, connection: RedisConnection | None) -> None:
+        self._state, self._connection = state, connection
+        changed, self._changed = self._changed, Signal()
+        changed.fire()
+
+    async def _register(self, connection: RedisConnection) -> None:
+        while True:
+            reply = await self.run(
+                connection,
+                "enter",
+                self._instance_name,
+                _milliseconds(self._settings.lease),
+                _milliseconds(self._settings.settle),
+                _milliseconds(self._settings.jump),
+                int(not self._registered),
+                int(self._first),
+                int(self._first and self._alone()),
+                self._highest_version,
+            )
+            if reply.status == "ok":
+                break
+            if reply.status == "cluster":
+                raise RedisRefused(CLUSTER)
+            self.incarnation = self._fresh_id()
+            self._registered = False
+            _log.warn("The lease in Redis was lost; asserting all sessions anew")
+            self._reincarnated(self.incarnation)
+        entered = _decode_enter(reply.body)
+        self._registered, self._first = True, False
+        self._note_settling(entered.settling)
+        if not entered.named:
+            _log.error(
+                "Another server runs as {name}; give each a name of its own",
+                name=self._instance_name,
+            )
+
+    async def _assert(
+        self, connection: RedisConnection, sessions: Iterable[str] | None = None
+    ) -> None:
+        for batch in self._holdings.batches(self._clock(), sessions):
+            reply = await self.run(connection, "assert", batch)
+            if reply.status != "ok":
+                raise RedisUnavailable("the lease was lost again")
+            asserted = _decode_asserted(reply.body)
+            for session in asserted.lost:
+                if self._holdings.forget(session):
+                    self._lost(session)
+            for session in asserted.moved:
+                if self._holdings.forget(session):
+                    self._moved(session)
+
+    async def _compare(self, connection: RedisConnection) -> None:
+        """Find the sessions over which the store and the holdings differ, and settle it.
+
+        Whoever resumed a session announces it, and the announcement can be missed. The answer to a
+        resumption here can be lost. And a replica that took over may lack a release, or that a
+        session went elsewhere: its holder asserts it.
+        """
+        stored = _decode_held((await self.run(connection, "held")).body)
+        missing = [session for session in self._holdings.sessions if session not in stored]
+        strays = self._holdings.strays(stored)
+        await self._assert(connection, missing)
+        while strays:
+            some, strays = strays[:MOST_STRAYS], strays[MOST_STRAYS:]
+            await self.run(connection, "disown", _milliseconds(self._settings.grace), *some)
+
+    async def _pay(self, connection: RedisConnection) -> None:
+        """Make releases and suspensions good that could not be made at their time."""
+        while self._holdings.owed:
+            session, reason = next(iter(self._holdings.owed.items()))
+            reply = await self.run(connection, "release", session, reason)
+            if reply.status != "ok":
+                raise RedisUnavailable("the lease was lost again")
+            self._holdings.owed.pop(session, None)
+        for session in self._holdings.unmarked.difference(self._holdings.resuming):
+            held = self._holdings.sessions.get(session)
+            if held is not None and held.ends is not None:
+                grace = _milliseconds(max(0.0, held.ends - self._clock()))
+                await self.run(connection, "suspend", session, grace)
+            self._holdings.unmarked.discard(session)
+
+    def enter_again(self, connection: RedisConnection) -> None:
+        """Begin to register anew over a connection that works, unless that is under way."""
+        if self._state is _State.STANDING and connection is self._connection:
+            entering = Deferred.fromCoroutine(self.enter(connection))
+            entering.addCallback(lambda _: self._uncertain())
+            # It is tried again over a new connection, and logged by the link.
+            entering.addErrback(lambda failure: connection.abort(failure.getErrorMessage()))
+
+    # Asking.
+
+    async def standing(self, deadline: float) -> RedisConnection:
+        """Wait until everything is in the store, and give the connection to it.
+
+        Raises:
+            RedisUnavailable: The connection is away, or the reactor's deadline has passed.
+        """
+        while self._state is not _State.STANDING or self._connection is None:
+            left = deadline - self._reactor.seconds()
+            if self._state is _State.AWAY or left <= 0:
+                raise RedisUnavailable("the connection is away")
+            try:
+                await self._changed.wait().addTimeout(left, self._reactor)
+            except TimeoutError:
+                raise RedisUnavailable("the sessions are still being asserted") from None
+        return self._connection
+
+    async def run(
+        self, connection: RedisConnection, script: str, *arguments: str | bytes | int
+    ) -> Reply:
+        """Run a script as the present incarnation; see `PresenceScripts.run`."""
+        return await self._scripts.run(connection, script, self.incarnation, *arguments)
+
+    # Time.
+
+    async def tick(self) -> None:
+        """Renew the lease and reap those that have lapsed; to be called once a second."""
+        asked = self._clock()
+        if self._overdue(asked):
+            self._unsure_since = asked
+        self._looked = asked
+        if self._state is not _State.STANDING or self._connection is None:
+            return
+        connection = self._connection
+        try:
+            reply = await self.run(
+                connection,
+                "tick",
+                _milliseconds(self._settings.lease),
+                _milliseconds(self._settings.settle),
+                _milliseconds(self._settings.jump),
+                _milliseconds(self._settings.grace),
+            )
+            if reply.status != "ok":
+                self.enter_again(connection)
+                return
+            self._sure(asked)
+            ticked = _decode_tick(reply.body)
+            self._note_settling(ticked.settling)
+            # Replies come in order, so nothing but a release under way explains a difference.
+            differs = ticked.held != len(self._holdings.sessions) and not self._holdings.owed
+            await self._pay(connection)
+            if differs:
+                await self._compare(connection)
+            until = self._reactor.seconds() + self._settings.tick  # the rest is for the next
+            for incarnation in ticked.reaping:
+                while await self._reap(connection, incarnation):
+                    if self._reactor.seconds() > until:
+                        return
+            while ticked.over and await self._bury(connection):
+                if self._reactor.seconds() > until:
+                    return
+        except RedisUnavailable:
+            pass  # the link has logged it and connects again
+
+    async def confirm(self) -> None:
+        """Find out what others did while this process stood still; at once unless `lapsed`.
+
+        When this returns, who lost a nick has been told. Where the store does not answer for a few
+        seconds nothing can be known; the chat goes on then, as without a store at any time.
+        """
+        if self._confirming is not None:
+            await self._confirming.wait()
+        elif self.lapsed:
+            self._confirming = Signal()
+            try:
+                await self._until_sure()
+            finally:
+                confirming, self._confirming = self._confirming, None
+                confirming.fire()
+
+    async def _until_sure(self) -> None:
+        deadline = self._reactor.seconds() + 2 * self._settings.timeout + self._settings.settle
+        await self.tick()
+        while self._unsure_since is not None:
+            left = deadline - self._reactor.seconds()
+            try:
+                await self._changed.wait().addTimeout(max(left, 0.0), self._reactor)
+            except TimeoutError:
+                self._unsure_since = None
+
+    async def _reap(self, connection: RedisConnection, incarnation: str) -> int:
+        """Take some of a gone incarnation's sessions out; how many are left."""
+        grace = _milliseconds(self._settings.grace)
+        return _decode_count((await self.run(connection, "reap", incarnation, grace)).body)
+
+    async def _bury(self, connection: RedisConnection) -> int:
+        """End some of the sessions that nobody holds or resumed in time; how many are left."""
+        return _decode_count((await self.run(connection, "bury")).body)
+
+    async def retire(self, reason: str) -> None:
+        """Give the lease up and take all sessions out at once; nothing is asked after this.
+
+        Raises:
+            RedisUnavailable: The connection is away or broke; the lease will run out.
+        """
+        connection = await self.standing(self._reactor.seconds() + self._settings.timeout)
+        self._to(_State.AWAY, None)  # else a request on its way would bring the lease back
+        await self.run(connection, "retire", reason)
+        while await self._reap(connection, self.incarnation):
+            pass
+        self._holdings.sessions.clear()
+
+    def close(self) -> None:
+        """Wait for nothing any more."""
+        self._to(_State.AWAY, None)
+        if self._settle is not None:
+            self._settle.cancel()
+            self._settle = None
+
+    # Settling.
+
+    async def settled(self) -> None:
+        """Wait until no settle window is open as far as this instance knows."""
+        while self._settle is not None:
+            await self._settled.wait()
+
+    def _note_settling(self, milliseconds: float) -> None:
+        if milliseconds <= 0:
+            return
+        if self._settle is not None:
+            self._settle.cancel()
+        after = milliseconds / 1000 + SETTLE_MARGIN
+        self._settle = self._reactor.callLater(after, self._window_ended)
+
+    def _window_ended(self) -> None:
+        self._settle = None
+        settled, self._settled = self._settled, Signal()
+        settled.fire()
+        self._uncertain()
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -1,0 +1,316 @@
+"""Publishing: tried again until it is acknowledged, and given up with a reason."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import Clock
+
+from disroom.adapters.jetstream.api import Refused
+from disroom.adapters.jetstream.publisher import Acknowledged, GaveUp, Outcome, Publisher, TooBig
+from disroom.adapters.nats.connection import NatsConnection, NatsSettings
+from disroom.adapters.nats.inbox import Inbox
+from disroom.adapters.nats.message import Incoming
+from tests.contract.witness import promise
+from tests.eventually import eventually
+from tests.processes.nats import NatsServer
+from tests.processes.nats_proxy import NatsProxy
+
+SILENCE = b""
+UNDECIDED = {"error": {"code": 409, "err_code": 10158, "description": "in process"}}
+NOT_LEADER = {"error": {"code": 500, "err_code": 10009, "description": "can not handle request"}}
+FULL = {"error": {"code": 503, "err_code": 10077, "description": "no space left on device"}}
+SEALED = {"error": {"code": 400, "err_code": 10109, "description": "sealed stream"}}
+TOO_BIG = {"error": {"code": 400, "err_code": 10054, "description": "size exceeds maximum"}}
+
+
+class Stream:
+    """Answers publishes in place of a stream, as it is told to.
+
+    Attributes:
+        published: The id and the payload of each try.
+        answers: What to answer to the next ones; afterwards it is seqs, from 1.
+    """
+
+    def __init__(self, connection: NatsConnection, subject: str) -> None:
+        self.subject = subject
+        self.published: list[tuple[str, bytes]] = []
+        self.answers: list[dict[str, Any] | bytes] = []
+        self._connection = connection
+        self._seq = 0
+        self._held: list[Incoming] | None = None
+
+    def listen(self) -> None:
+        """Begin to answer."""
+        self._connection.subscribe(self.subject, self._received)
+
+    def hold(self) -> None:
+        """Answer nothing but by `release`."""
+        self._held = []
+
+    def release(self) -> None:
+        """Answer the first of those held."""
+        assert self._held
+        self._answer(self._held.pop(0))
+
+    def _received(self, message: Incoming) -> None:
+        self.published.append((message.headers["Nats-Msg-Id"], message.data))
+        if self._held is not None:
+            self._held.append(message)
+        else:
+            self._answer(message)
+
+    def _answer(self, message: Incoming) -> None:
+        if self.answers:
+            answer = self.answers.pop(0)
+        else:
+            self._seq += 1
+            answer = {"stream": "S", "seq": self._seq}
+        if answer != SILENCE:
+            data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+            Deferred.fromCoroutine(self._connection.publish(message.reply, data))
+
+
+class Bench:
+    """A publisher and a stream, each with a connection, the publisher's through a proxy.
+
+    Attributes:
+        by_callback: Which of the publisher's two ways is taken.
+    """
+
+    def __init__(
+        self, proxy: NatsProxy, server: NatsServer, subject: str, *, by_callback: bool = True
+    ) -> None:
+        self.by_callback = by_callback
+        self.proxy = proxy
+        self.connection = _connection(proxy.url)
+        self._stream_connection = _connection(server.url)
+        self.inbox = Inbox(self.connection, reactor)
+        self.stream = Stream(self._stream_connection, subject)
+        self._publishers: list[Publisher] = []
+
+    async def start(self, *, listen: bool = True) -> None:
+        """Connect both."""
+        await self.connection.start()
+        await self._stream_connection.start()
+        if listen:
+            await self.listen()
+
+    async def listen(self) -> None:
+        """Let there be a stream."""
+        self.stream.listen()
+        await self._stream_connection.flush(2.0)
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        for publisher in self._publishers:
+            publisher.stop()
+        await self.connection.stop()
+        await self._stream_connection.stop()
+
+    def publisher(self, clock: IReactorTime = reactor, **options: Any) -> Publisher:
+        """Make a publisher."""
+        made = Publisher(self.connection, self.inbox, clock, **options)
+        self._publishers.append(made)
+        return made
+
+    def publish(self, publisher: Publisher, id_: str = "m1") -> Deferred[Acknowledged]:
+        """Begin to publish a message; its payload is its id."""
+        return self.publish_all(publisher, id_.encode(), id_)
+
+    def publish_all(
+        self, publisher: Publisher, payload: bytes, id_: str = "m1"
+    ) -> Deferred[Acknowledged]:
+        """Begin to publish a payload, by a coroutine or with a callback."""
+        if not self.by_callback:
+            return Deferred.fromCoroutine(publisher.publish(self.stream.subject, payload, id_))
+        told: Deferred[Acknowledged] = Deferred()
+
+        def done(outcome: Outcome) -> None:
+            if isinstance(outcome, Acknowledged):
+                told.callback(outcome)
+            else:
+                told.errback(outcome)
+
+        publisher.store(self.stream.subject, payload, id_, done)
+        return told
+
+
+def _connection(url: str) -> NatsConnection:
+    return NatsConnection(NatsSettings((url,)), clock=reactor, instance_name="test")
+
+
+@pytest_twisted.async_yield_fixture(  # type: ignore[untyped-decorator]  # it has no annotations
+    params=["coroutine", "callback"]
+)
+async def bench(
+    request: pytest.FixtureRequest, nats: NatsServer, unique: str
+) -> AsyncIterator[Bench]:
+    """Everything that a publisher needs, for each of its ways."""
+    with NatsProxy(("127.0.0.1", nats.port)) as proxy:
+        made = Bench(proxy, nats, unique, by_callback=request.param == "callback")
+        await made.start()
+        yield made
+        await made.stop()
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [],
+        [UNDECIDED, UNDECIDED],
+        [NOT_LEADER, UNDECIDED],
+        [b"garbage", b'{"seq": "x"}'],
+        [SILENCE],
+    ],
+)
+@promise
+async def test_a_message_is_tried_again_under_the_same_id(
+    bench: Bench, answers: list[dict[str, Any] | bytes]
+) -> None:
+    """Whatever happens to an acknowledgement, the message is said, and said once."""
+    bench.stream.answers = list(answers)
+    assert (await bench.publish(bench.publisher())).seq == 1
+    assert bench.stream.published == [("m1", b"m1")] * (len(answers) + 1)
+
+
+@promise
+async def test_a_stream_without_a_leader_is_waited_for(nats: NatsServer, unique: str) -> None:
+    """During an election messages wait, without thousands of tries."""
+    with NatsProxy(("127.0.0.1", nats.port)) as proxy:
+        bench = Bench(proxy, nats, unique)
+        await bench.start(listen=False)
+        clock = Clock()
+        publishing = bench.publish(bench.publisher(clock))
+        while clock.seconds() < 12:
+            await bench.connection.flush(2.0)
+            clock.advance(0.05)
+        tries = [seen for seen in proxy.seen if seen.direction == "to_server"]
+        assert 10 < sum(seen.frame.subject == unique for seen in tries) < 20
+        await bench.listen()
+        while not publishing.called:
+            await bench.connection.flush(2.0)
+            clock.advance(0.05)
+        assert (await publishing).seq == 1
+        await bench.stop()
+
+
+@pytest.mark.parametrize(("answer", "reason"), [(FULL, "no space left"), (SEALED, "sealed")])
+@promise
+async def test_what_will_not_change_is_not_tried_again(
+    bench: Bench, answer: dict[str, Any], reason: str
+) -> None:
+    """A user does not wait in vain where the store is full, and the reason is known."""
+    bench.stream.answers = [answer]
+    with pytest.raises(Refused, match=reason):
+        await bench.publish(bench.publisher())
+    assert len(bench.stream.published) == 1
+
+
+@promise
+async def test_a_message_that_is_too_big_is_not_sent(bench: Bench) -> None:
+    """One user's long text does not cost everybody the connection, which the server would close."""
+    publisher, limit = bench.publisher(), bench.connection.max_payload
+    header = len("NATS/1.0\r\nNats-Msg-Id: m\r\n\r\n")
+    with pytest.raises(TooBig, match=f"{limit} bytes"):
+        await bench.publish_all(publisher, b"x" * (limit - header + 1), "m")
+    await bench.publish_all(publisher, b"x" * (limit - header), "m")
+    assert len(bench.stream.published) == 1 and bench.connection.connected
+    bench.stream.answers = [TOO_BIG]  # the stream may take less than the server
+    with pytest.raises(TooBig):
+        await bench.publish(publisher)
+
+
+@promise
+async def test_nobody_waits_for_ever(bench: Bench) -> None:
+    """After about 15 s of silence a user is told; until then it is tried ever more slowly."""
+    clock = Clock()
+    bench.stream.answers = [SILENCE] * 100
+    publishing = bench.publish(bench.publisher(clock))
+    while not publishing.called:
+        await bench.connection.flush(2.0)  # what was published is on its way
+        clock.advance(0.05)
+    with pytest.raises(GaveUp):
+        await publishing
+    assert 13 < clock.seconds() < 16
+    await eventually(lambda: 8 <= len(bench.stream.published) <= 16)
+
+
+@promise
+async def test_a_lost_connection_is_waited_for(bench: Bench) -> None:
+    """A message that was under way when the connection broke is said when it is back, once."""
+    bench.stream.hold()
+    publisher = bench.publisher()
+    under_way = bench.publish(publisher)
+    await eventually(lambda: bench.stream.published)
+    bench.proxy.refuse()
+    bench.proxy.cut()
+    await eventually(lambda: not bench.connection.connected)
+    meanwhile = bench.publish(publisher, "m2")
+    bench.proxy.accept()
+    await eventually(lambda: len(bench.stream.published) == 3)
+    assert sorted(bench.stream.published) == [("m1", b"m1"), ("m1", b"m1"), ("m2", b"m2")]
+    for _ in range(3):
+        bench.stream.release()
+    for publishing in (under_way, meanwhile):
+        assert (await publishing).seq in (2, 3)  # the first acknowledgement went nowhere
+
+
+@promise
+async def test_too_many_at_once_wait_their_turn(bench: Bench) -> None:
+    """A flood of messages is let through in its order and does not overrun the stream."""
+    bench.stream.hold()
+    publisher = bench.publisher(most_in_flight=2)
+    ids = [f"m{number}" for number in range(6)]
+    publishing = [bench.publish(publisher, id_) for id_ in ids]
+    for number in range(6):
+        expected = ids[: number + 2]
+        await eventually(lambda: len(bench.stream.published) >= len(expected))  # noqa: B023  # it is called at once
+        assert [id_ for id_, _ in bench.stream.published] == expected
+        bench.stream.release()
+        await publishing[number]
+
+
+@promise
+async def test_a_turn_is_not_lost_with_who_waited_for_it(bench: Bench) -> None:
+    """Who goes away while waiting does not hold up those behind."""
+    bench.by_callback = False  # nothing else can be cancelled
+    bench.stream.hold()
+    publisher = bench.publisher(most_in_flight=1)
+    first, second, third = (bench.publish(publisher, f"m{n}") for n in (1, 2, 3))
+    second.addErrback(lambda failure: None).cancel()
+    await eventually(lambda: bench.stream.published)
+    bench.stream.release()
+    await first
+    await eventually(lambda: len(bench.stream.published) == 2)
+    bench.stream.release()
+    assert (await third).seq == 2
+
+
+@pytest.mark.parametrize("id_", ["a b", "k: v", "ä", "x\r\nEvil: 1", "x" * 5000])
+@promise
+async def test_a_client_s_own_id_adds_nothing_to_a_message(bench: Bench, id_: str) -> None:
+    """Whatever a client chooses as the key of its message stays within the id's field."""
+    assert (await bench.publish_all(bench.publisher(), b"data", id_)).seq == 1
+    ((published, data),) = bench.stream.published
+    assert data == b"data"
+    assert published.split() == id_.split() or "Evil" in published
+
+
+@promise
+async def test_a_failing_receipt_harms_nobody_else(bench: Bench) -> None:
+    """A mistake with one user's message does not keep others from being told of theirs."""
+
+    def fail(outcome: Outcome) -> None:
+        raise RuntimeError("a mistake")
+
+    publisher = bench.publisher(most_in_flight=1)
+    publisher.store(bench.stream.subject, b"", "m0", fail)
+    assert (await bench.publish(publisher)).seq == 2
