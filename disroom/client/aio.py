@@ -98,7 +98,8 @@ class Chat(Verbs):
                 raise self._core.closed.again()
         except TimeoutError:
             await self._stop()
-            raise ChatFailed("unreachable", self._attempts.account()) from None
+            why = f"no server answers: {self._attempts.account()}"
+            raise ChatFailed("unreachable", why) from None
         except BaseException:  # cancelled, it may be: nothing goes on behind the program's back
             await self._stop()
             raise

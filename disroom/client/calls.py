@@ -148,6 +148,10 @@ class Verbs:
         """Read who is behind a nick."""
         return self._call("whois", messages.Whois, nick=nick)
 
+    def ping(self) -> Awaitable[messages.Ok]:
+        """Ask for a sign of life, behind all that was asked before."""
+        return self._call("ping", messages.Ok)
+
     def motd(self) -> Awaitable[messages.Motd]:
         """Read the message of the day."""
         return self._call("motd", messages.Motd)

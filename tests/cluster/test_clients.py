@@ -284,7 +284,7 @@ async def test_where_no_server_answers_a_program_is_told_why(host: str) -> None:
     with pytest.raises(client.ChatFailed) as failed:
         await deferred(connect())
     assert failed.value.code == "unreachable"
-    assert str(failed.value).startswith(f"{host}: ")
+    assert str(failed.value).startswith(f"no server answers: {host}: ")
     assert not str(failed.value).endswith("no answer yet")
     left = asyncio.all_tasks(asyncio.get_event_loop()) - before
     await eventually(lambda: all(task.done() for task in left))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from disroom import client
@@ -12,11 +12,12 @@ from disroom.chat.names import RoomName
 from disroom.client.terminal.paint import Line, Painter, error, people, remark
 from disroom.wire import commands, messages
 from disroom.wire.commands import VERBS
+from disroom.wire.errors import UnknownCommand
 
 LISTED = 200
 """Members named in one list."""
 
-_ELSEWHERE = ("talk", "session", "resume")
+ELSEWHERE = ("talk", "session", "resume")
 """Verbs that this client does by itself, so that nobody needs them."""
 
 
@@ -56,13 +57,27 @@ class Conversation:
             commands.ShowMotd: self._motd,
         }
 
+    @property
+    def unsent(self) -> int:
+        """How much was said and is not stored yet."""
+        return len(self._sending)
+
     def heard(self, event: client.Event) -> None:
         """Show an event."""
         if isinstance(event, messages.StoredMessage) and event.room != self.current:
             self.unread[event.room] = self.unread.get(event.room, 0) + 1
+        elif isinstance(event, client.NotRejoined):
+            self._gone(event.room)
         line = self._painter.event(event)
         if line:
             self._show(line)
+
+    async def begin(self, rooms: Sequence[str]) -> None:
+        """Join rooms, and talk in the first of them."""
+        for room in rooms:
+            await self.typed(f"/join {room}")
+        if rooms and rooms[0] in self._chat.rooms:
+            self.enter(self._chat.rooms[rooms[0]].name)
 
     async def typed(self, line: str) -> bool:
         """Do what a line says; False where the user leaves.
@@ -77,10 +92,22 @@ class Conversation:
                 self._post(command)
             elif command is not None:
                 await self._do(command)
+        except UnknownCommand as refused:
+            word = line.split()[0]
+            self._show(error(refused.code, f"there is no {word}; all commands: /help"))
         except ChatError as refused:
             self._show(error(refused.code, refused.message))
         except client.ChatFailed as refused:
             self._show(error(refused.code, str(refused)))
+        return True
+
+    async def say(self, room: str, text: str) -> bool:
+        """Say something, whatever it begins with, and wait; False where that failed."""
+        try:
+            await self._chat.send(room, text)
+        except client.ChatFailed as refused:
+            self._show(error(refused.code, str(refused)))
+            return False
         return True
 
     async def sent(self) -> None:
@@ -126,6 +153,14 @@ class Conversation:
         self.current = room
         self.unread.pop(room, None)
 
+    def _gone(self, room: str) -> None:
+        """Talk elsewhere, where that was the current room."""
+        self.unread.pop(room, None)
+        if self.current == room:
+            self.current = next(iter(self._chat.rooms), None)
+            if self.current:
+                self.enter(self.current)
+
     async def _join(self, command: commands.Join) -> None:
         entered = await self._chat.join(command.room.display)
         self.enter(entered.room)
@@ -137,9 +172,7 @@ class Conversation:
 
     async def _leave(self, command: commands.Leave) -> None:
         left = await self._chat.leave(self._room(command.room))
-        self.unread.pop(left.room, None)
-        if self.current == left.room:
-            self.current = next((room.name for room in self._chat.rooms.values()), None)
+        self._gone(left.room)
         where = f"; now talking in #{self.current}" if self.current else ""
         self._show(remark(f"left #{left.room}{where}"))
 
@@ -162,7 +195,7 @@ class Conversation:
         for room in answer.rooms:
             topic = f": {room.topic.text}" if room.topic else ""
             self._show(remark(f"#{room.room} ({room.members}){topic}"))
-        self._show(remark(f"{answer.total} rooms"))
+        self._show(remark("1 room" if answer.total == 1 else f"{answer.total} rooms"))
 
     async def _topic(self, command: commands.GetTopic) -> None:
         answer = await self._chat.topic(self._room(command.room))
@@ -196,7 +229,7 @@ class Conversation:
     async def _ping(self, _: commands.Ping) -> None:
         loop = asyncio.get_running_loop()
         asked = loop.time()
-        await self._chat.motd()
+        await self._chat.ping()
         self._show(remark(f"{(loop.time() - asked) * 1000:.0f} ms there and back"))
 
     async def _motd(self, _: commands.ShowMotd) -> None:
@@ -204,7 +237,7 @@ class Conversation:
             self._show(remark(line))
 
     async def _help(self, command: commands.Help) -> None:
-        shown = [command.verb] if command.verb else [v for v in VERBS if v.name not in _ELSEWHERE]
+        shown = [command.verb] if command.verb else [v for v in VERBS if v.name not in ELSEWHERE]
         width = max(len(verb.syntax) for verb in shown)
         for verb in shown:
             self._show(remark(f"/{verb.syntax:<{width}}  {verb.about}"))

@@ -1,169 +1,149 @@
-"""The command ``disroom-chat``: options, the prompt with its completion, and the loop."""
+"""The command ``disroom-chat``: its options, and who does what."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import getpass
-import os
 import ssl
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from pathlib import Path
-
-from prompt_toolkit import PromptSession, print_formatted_text
-from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
-from prompt_toolkit.completion import CompleteEvent, Completer, Completion
-from prompt_toolkit.document import Document
-from prompt_toolkit.formatted_text import FormattedText
-from prompt_toolkit.history import FileHistory, History, InMemoryHistory
-from prompt_toolkit.patch_stdout import patch_stdout
-from prompt_toolkit.styles import Style
+from collections.abc import Callable, Coroutine
+from importlib.util import find_spec
+from typing import Any
 
 from disroom.client import Chat, ChatFailed, connect
 from disroom.client.terminal.conversation import Conversation
-from disroom.client.terminal.paint import STYLES, Line
-from disroom.wire.commands import VERBS
+from disroom.client.terminal.lines import lines
+from disroom.client.terminal.paint import Line, plain, remark
 
-_OF_ROOMS = ("/join", "/leave", "/users")
-_OF_NICKS = ("/msg", "/whois", "/ignore", "/unignore")
+PATIENCE_SECONDS = 10.0
+PATIENT_SECONDS = 1.0
+"""After so long without a connection, the user is told what is being tried."""
 
+DESCRIPTION = """\
+Chat in DisRoom rooms. What you type is said in the room of the prompt; a command
+begins with / and /help lists them. Tab completes names, the arrow keys bring back
+what you typed before, Ctrl-D leaves.
 
-class ChatCompleter(Completer):
-    """Completes verbs, rooms and the nicks of those around."""
+Name several servers of the same chat: should the one that you are on die, the next
+takes over. Nothing that was said meanwhile is lost, and nobody sees you leave."""
 
-    def __init__(self, chat: Chat, conversation: Conversation) -> None:
-        self._chat = chat
-        self._conversation = conversation
+EPILOG = """\
+examples:
+  disroom-chat chat.example.org -r tea
+  disroom-chat srv-1:8080 srv-2:8080 -n alice -r tea -r work
+  disroom-chat tls://chat.example.org:8443 --ca authority.pem -r tea
 
-    def get_completions(
-        self, document: Document, complete_event: CompleteEvent
-    ) -> Iterable[Completion]:
-        """Offer what begins like the word before the cursor."""
-        before = document.text_before_cursor
-        word = before.rpartition(" ")[2]
-        for candidate in self._candidates(before, word):
-            if word and candidate.casefold().startswith(word.casefold()):
-                yield Completion(candidate, start_position=-len(word))
+With its input from a pipe every line is said in the first room, whatever it begins
+with, and stored before the next is read:
+  make 2>&1 | disroom-chat chat:8080 -n builder -r builds
 
-    def _candidates(self, before: str, word: str) -> Iterator[str]:
-        verb = before.partition(" ")[0]
-        rooms = [f"#{room.name}" for room in self._chat.rooms.values()]
-        if before == word and word.startswith("/"):
-            yield from (f"/{each.name} " for each in VERBS)
-        elif word.startswith("#") or verb in _OF_ROOMS:
-            yield from rooms if word.startswith("#") else [room[1:] for room in rooms]
-        else:
-            address = ": " if before == word else " "
-            after = " " if verb in _OF_NICKS else address
-            yield from (f"{nick}{after}" for nick in sorted(self._nicks()))
-
-    def _nicks(self) -> set[str]:
-        return {m.nick for room in self._chat.rooms.values() for m in room.members.values()}
+It ends with status 1 where no server answers, the nick is taken or a line could not
+be stored. NO_COLOR=1 in the environment turns the colours off."""
 
 
-def _toolbar(chat: Chat, conversation: Conversation) -> Line:
-    state = chat.nick if chat.connected else f"{chat.nick}: connecting..."
-    bar: Line = [("", f" {state} ")]
-    for room in chat.rooms.values():
-        unread = conversation.unread.get(room.name, 0)
-        mark = f" ({unread})" if unread else ""
-        style = "class:unread" if room.name == conversation.current or unread else ""
-        bar.append((style, f" #{room.name}{mark} "))
-    return bar
+async def chat_at_prompt(options: argparse.Namespace) -> int:
+    """Chat at a prompt until the user leaves; return the exit status."""
+    from disroom.client.terminal.prompt import above_prompt, show, type_at_prompt
 
-
-async def _hear(chat: Chat, conversation: Conversation) -> None:
-    async for event in chat:
-        conversation.heard(event)
-
-
-async def _type(chat: Chat, conversation: Conversation, style: Style, color: bool) -> None:
-    """Read lines until the user leaves."""
-    session: PromptSession[str] = PromptSession(
-        history=_history(),
-        auto_suggest=AutoSuggestFromHistory(),
-        completer=ChatCompleter(chat, conversation),
-        complete_while_typing=False,
-        bottom_toolbar=lambda: FormattedText(_toolbar(chat, conversation)),
-        style=style if color else None,
-        refresh_interval=1.0,
-    )
-
-    def prompt() -> str:
-        return f"#{conversation.current}> " if conversation.current else "> "
-
-    going = True
-    while going:
-        try:
-            going = await conversation.typed(await session.prompt_async(prompt))
-        except EOFError:
-            going = False
-        except KeyboardInterrupt:
-            continue
-
-
-async def _pipe(conversation: Conversation) -> None:
-    """Read lines of a pipe or a file until it ends."""
-    loop, going = asyncio.get_running_loop(), True
-    while going:
-        line = await loop.run_in_executor(None, sys.stdin.readline)
-        going = bool(line) and await conversation.typed(line.rstrip("\n"))
-
-
-def _history() -> History:
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    try:
-        folder = Path(state) / "disroom-chat"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return FileHistory(str(folder / "history"))
-    except OSError:
-        return InMemoryHistory()
-
-
-async def chat_at_terminal(options: argparse.Namespace) -> int:
-    """Chat until the user leaves; return the exit status."""
-    tls = ssl.create_default_context(cafile=options.ca) if options.ca else None
-    chat = connect(*options.servers, nick=options.nick, rooms=options.room, tls=tls)
-    style, on_terminal = Style.from_dict(STYLES), sys.stdin.isatty()
-    color = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-
-    def show(line: Line) -> None:
-        if color:
-            print_formatted_text(FormattedText(line), style=style)
-        else:
-            print("".join(text for _, text in line), flush=True)
-
+    chat = _chat(options, rooms=[])
     conversation = Conversation(chat, show)
+
+    async def talk() -> None:
+        await conversation.begin(options.room)
+        if not options.room:
+            show(remark("to begin: /join ROOM; all commands: /help"))
+        await type_at_prompt(chat, conversation)
+        if conversation.unsent:
+            show(remark(f"leaving once it is stored: {conversation.unsent} to be sent"))
+
+    with above_prompt():
+        return await _converse(chat, conversation, show, talk)
+
+
+async def chat_by_lines(options: argparse.Namespace) -> int:
+    """Say what comes from a pipe, or do what is typed where there is no prompt."""
+    typed = sys.stdin.isatty()
+    chat = _chat(options, rooms=[] if typed else options.room)
+    conversation = Conversation(chat, _print)
+    failures = 0
+
+    async def talk() -> None:
+        nonlocal failures
+        if typed:
+            await conversation.begin(options.room)
+        async for line in lines(sys.stdin.fileno()):
+            if typed:
+                if not await conversation.typed(line):
+                    return
+            elif line.strip():
+                failures += not await conversation.say(options.room[0], line)
+
+    return await _converse(chat, conversation, _print, talk) or int(failures > 0)
+
+
+async def _converse(
+    chat: Chat,
+    conversation: Conversation,
+    show: Callable[[Line], None],
+    talk: Callable[[], Coroutine[Any, Any, None]],
+) -> int:
+    """Show what happens while somebody talks, until one of the two ends."""
+
+    async def hear() -> None:
+        async for event in chat:
+            conversation.heard(event)
+
+    async def tell_trying() -> None:
+        await asyncio.sleep(PATIENT_SECONDS)
+        show(remark(f"trying for {PATIENCE_SECONDS:g} s to connect"))
+
+    trying = asyncio.create_task(tell_trying())
     try:
         async with chat:
-            hearing = asyncio.ensure_future(_hear(chat, conversation))
-            if options.room:
-                conversation.enter(next(iter(chat.rooms.values())).name if chat.rooms else "")
-            with patch_stdout(raw=True):
-                typing = asyncio.ensure_future(
-                    _type(chat, conversation, style, color) if on_terminal else _pipe(conversation)
-                )
-                await asyncio.wait([hearing, typing], return_when=asyncio.FIRST_COMPLETED)
-                typing.cancel()
-                with suppress(asyncio.CancelledError):
-                    await typing
-            await conversation.sent()
+            trying.cancel()
+            hearing, talking = asyncio.create_task(hear()), asyncio.create_task(talk())
+            try:
+                await asyncio.wait([hearing, talking], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                talking.cancel()
+                await asyncio.wait([talking])  # the prompt gives the terminal back
+            if not talking.cancelled():
+                talking.result()
         await hearing
+        await conversation.sent()
     except ChatFailed as failed:
         print(f"disroom-chat: {failed} ({failed.code})", file=sys.stderr)
         return 1
+    finally:
+        trying.cancel()
     return 0
+
+
+def _chat(options: argparse.Namespace, rooms: list[str]) -> Chat:
+    tls = ssl.create_default_context(cafile=options.ca) if options.ca else None
+    return connect(
+        *options.servers, nick=options.nick, rooms=rooms, tls=tls, patience=PATIENCE_SECONDS
+    )
+
+
+def _print(line: Line) -> None:
+    print(plain(line), flush=True)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # no account has this number
+        return "guest"
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="disroom-chat",
-        description="Chat in DisRoom rooms. A line is said; a command begins with /, and /help "
-        "lists them. If a server dies, the next one takes over and nothing is lost.",
-        epilog="With its input from a pipe every line is said, so that `make 2>&1 | disroom-chat "
-        "chat:8080 -n builder -r builds` tells a room of it.",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "servers",
@@ -173,7 +153,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         help="HOST:PORT or tls://HOST:PORT, of each server of the chat [localhost:8080]",
     )
     parser.add_argument(
-        "-n", "--nick", default=getpass.getuser(), help="what you are called [your user name]"
+        "-n", "--nick", default=_user(), help="what you are called [your user name]"
     )
     parser.add_argument(
         "-r", "--room", action="append", default=[], help="be in this room; more than one is fine"
@@ -190,10 +170,17 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; for the entry point in setup.cfg."""
     options = _options(arguments)
+    on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    if on_terminal and find_spec("prompt_toolkit") is None:
+        print("disroom-chat: a prompt needs pip install 'disroom[client]'", file=sys.stderr)
+        return 2
     try:
-        return asyncio.run(chat_at_terminal(options))
+        return asyncio.run(chat_at_prompt(options) if on_terminal else chat_by_lines(options))
     except ValueError as error:  # an address is none
         print(f"disroom-chat: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # of --ca, or standard output is closed
+        print(f"disroom-chat: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130

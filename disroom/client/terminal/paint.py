@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
@@ -25,8 +26,12 @@ STYLES = {
     "error": "ansired bold",
     "gap": "ansiyellow bold",
     "private": "ansimagenta",
+    "mention": "bold",
     "bottom-toolbar": "noreverse",
-    "unread": "bold",
+    "own": "bold",
+    "apart": "ansiyellow bold",
+    "current": "reverse",
+    "unread": "ansicyan bold",
 }
 
 
@@ -34,6 +39,11 @@ def nick_style(nick: str) -> str:
     """A colour that somebody has on every screen."""
     digest = hashlib.sha256(nick.casefold().encode()).digest()
     return f"{_COLOURS[digest[0] % len(_COLOURS)]} bold"
+
+
+def plain(line: Line) -> str:
+    """The text alone."""
+    return "".join(text for _, text in line)
 
 
 def remark(text: str) -> Line:
@@ -72,7 +82,7 @@ class Painter:
             client.Connected: lambda e: remark(
                 f"connected to {e.instance} as {e.nick}" + (", as you were" if e.resumed else "")
             ),
-            client.Disconnected: lambda e: remark(f"{e.why}; connecting again"),
+            client.Disconnected: lambda e: remark(f"connection lost ({e.why}); connecting again"),
             client.NotRejoined: lambda e: error(
                 e.code, f"you are no longer in #{e.room}: {e.message}"
             ),
@@ -87,8 +97,7 @@ class Painter:
         """Write a message."""
         line = _head(message.at, message.room, dated=dated)
         if isinstance(message, messages.Said):
-            mention = self._own().casefold() in message.text.casefold()
-            body = "bold" if mention and message.nick != self._own() else ""
+            body = "class:mention" if self._mentions(message) else ""
             return [
                 *line,
                 (nick_style(message.nick), message.nick),
@@ -105,6 +114,11 @@ class Painter:
         if not message.text:
             return [*line, (_REMARK, f"-- topic taken away by {message.nick}")]
         return [*line, (_REMARK, f"-- topic by {message.nick}: "), ("", message.text)]
+
+    def _mentions(self, message: messages.Said) -> bool:
+        own = self._own()
+        word = rf"(?<!\w){re.escape(own)}(?!\w)"
+        return message.nick != own and re.search(word, message.text, re.IGNORECASE) is not None
 
     def sent(self, answer: messages.Whispered, text: str) -> list[Line]:
         """Write a private message as its sender sees it."""
