@@ -18,6 +18,16 @@ Visit = Callable[..., Page]
 
 ONLINE = "document.body.dataset.connection === 'online'"
 OFFLINE = "document.body.dataset.connection !== 'online'"
+HELD = """() => {
+  window.WebSocket = class extends WebSocket {
+    constructor(url) {
+      super(url);
+      window.socket = this;
+    }
+  };
+}"""
+"""Gives the test the page's socket."""
+
 NOTHING_UNSENT = "document.querySelectorAll('.unsent').length === 0"
 
 
@@ -145,6 +155,64 @@ def test_a_session_that_is_over_begins_anew(
     alice.reads(SAID, "before", "written while away", "after")
 
 
+def test_a_session_that_is_over_misses_nothing(
+    chat: Chat, web_port: ReservedPort, visit: Visit, clients: Clients
+) -> None:
+    """Its grace is over: in the new one the page reads in the history what it has not seen."""
+    chat.settings["DISROOM_PRESENCE_GRACE"] = "1s"
+    server = chat.instance(
+        instance_name="one", options=[f"--web=127.0.0.1:{web_port.number}"], admin=None
+    )
+    other = chat.instance()
+    alice = visit(server)
+    alice.enter("alice", "tea")
+    bob = user(clients, other, "bob", "tea")
+    alice.write("before")
+    bob.expect("alice: before")
+    server.kill()
+    alice.wait_for(OFFLINE)
+    for number in range(250):
+        bob.send_line(f"send meanwhile {number}")
+    alice.write("written while away")
+    bob.expect("alice left", timeout=30)
+    server.start()
+    alice.wait_for(ONLINE)
+    alice.says("written while away")
+    bob.expect("alice: written while away")
+    meanwhile = [f"meanwhile {number}" for number in range(250)]
+    alice.reads(SAID, "before", *meanwhile, "written while away")
+    alice.reads(".gap-line")
+
+
+def test_a_message_whose_answer_was_lost_is_found_in_the_history(
+    chat: Chat, web_port: ReservedPort, visit: Visit, clients: Clients
+) -> None:
+    """In a new session its key says nothing; it is not sent again all the same."""
+    chat.settings["DISROOM_PRESENCE_GRACE"] = "1s"
+    server = chat.instance(options=[f"--web=127.0.0.1:{web_port.number}"])
+    other = chat.instance()
+    alice = visit(server)
+    alice.evaluate(HELD)
+    alice.enter("alice", "tea")
+    bob = user(clients, other, "bob", "tea")
+    alice.write("before")
+    alice.says("before")
+    alice.evaluate("() => { window.socket.onmessage = null; }")
+    alice.write("stored, and not heard")
+    bob.expect("alice: stored, and not heard")
+    alice.shows(".unsent:has-text('stored, and not heard')")
+    server.kill()
+    alice.wait_for(OFFLINE)
+    bob.expect("alice left", timeout=30)
+    server.start()
+    alice.wait_for(ONLINE)
+    alice.says("stored, and not heard")
+    alice.wait_for(NOTHING_UNSENT)
+    alice.write("after")
+    bob.expect("alice: after")
+    alice.reads(SAID, "before", "stored, and not heard", "after")
+
+
 def test_what_can_no_longer_be_had_is_marked(
     chat: Chat, web_port: ReservedPort, visit: Visit, clients: Clients
 ) -> None:
@@ -192,6 +260,7 @@ def test_a_copy_of_the_tab_does_not_take_the_session(server: DisroomProcess, vis
     """Two tabs that resume one session would take it from each other for ever."""
     alice = visit(server)
     alice.enter("alice", "tea")
+    alice.wait_for("sessionStorage.getItem('disroom.session')?.includes('token')")
     copy = alice.another_tab()
     copy.shows("#welcome")
     alice.write("still here")
