@@ -166,16 +166,17 @@ class WebSocketProtocol(Protocol):
         """Ask a silent client whether it is there, and give one up that does not answer."""
         reactor = self._reception.reactor
         silence = reactor.seconds() - self._heard_at
+        # Whoever is not read, or has much to read yet, cannot answer; TCP watches over those.
+        can_answer = not (self._client.intake.held or self._client.outbox.full)
         if self._client.closing:
             return
         if silence < PING_SECONDS:
             delay = PING_SECONDS - silence
-        elif self._asked and not self._client.intake.held:
+        elif self._asked and can_answer:
             self.transport.abortConnection()
             return
         else:
-            # Whoever is not read, or has much to read yet, cannot answer; TCP watches over those.
-            if not (self._client.intake.held or self._client.outbox.full):
+            if can_answer:
                 self._asked = True
                 self._client.outbox.write_first(frame(Opcode.PING, b""))
             delay = PONG_SECONDS

@@ -333,3 +333,19 @@ def test_pages_of_other_sites_cannot_come_in(server: DisroomProcess, visit: Visi
     assert alice.evaluate(outcome, address) == "open"
     alice.visit("about:blank")
     assert alice.evaluate(outcome, address) == "refused"
+
+
+def test_the_policy_is_in_force(server: DisroomProcess, visit: Visit) -> None:
+    """No text becomes HTML on this page, whoever tries."""
+    alice = visit(server)
+    attempt = """() => {
+      try {
+        document.body.insertAdjacentHTML("beforeend", "<b>bold</b>");
+        return "done";
+      } catch {
+        return "refused";
+      }
+    }"""
+    assert alice.evaluate(attempt) == "refused"
+    assert alice.evaluate("window.violations.splice(0).length") == 1
+    alice.problems.clear()

@@ -380,6 +380,18 @@ def test_a_client_that_cannot_be_heard_is_not_given_up() -> None:
     assert not browser.transport.aborted
 
 
+def test_a_client_that_has_much_to_read_is_not_given_up(house: WebHouse) -> None:
+    """The ping lies behind all that, and its answer with it."""
+    browser = house.member("alice")
+    house.turn(PING_SECONDS)
+    browser.transport.producer.pauseProducing()
+    house.turn(PONG_SECONDS * 3)
+    assert not browser.transport.aborted
+    browser.transport.producer.resumeProducing()
+    house.turn(PONG_SECONDS)
+    assert browser.transport.aborted
+
+
 def test_pings_without_end_are_read_slowly(house: WebHouse) -> None:
     """They are answered, and then nothing is read for as long as they were too many."""
     browser = house.member("alice")
