@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +19,8 @@ from tests.processes.child import die_with_parent
 from tests.processes.disroom import DisroomProcess
 from tests.processes.text_client import Clients
 
-SENSOR = Path(__file__).parents[2] / "examples" / "sensor.py"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SENSOR = EXAMPLES / "sensor.py"
 
 
 def command_for(server: DisroomProcess) -> list[str]:
@@ -58,3 +64,77 @@ def test_a_sensor_whose_name_is_taken_says_so(clients: Clients, server: DisroomP
     )
     assert done.returncode == 1
     assert "sensor is taken" in done.stderr
+
+
+@contextmanager
+def running(command: list[str], **settings: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """Run an example for as long as it is looked at."""
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, preexec_fn=die_with_parent(), **settings
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_bot_answers_and_goes_on_elsewhere(chat: Chat, clients: Clients) -> None:
+    """Whoever asks it is answered once, whichever of its servers died meanwhile."""
+    servers = {name: chat.instance(instance_name=name) for name in ("one", "two")}
+    addresses = [f"127.0.0.1:{server.port}" for server in servers.values()]
+    person = user(clients, servers["two"], "ann", "tea")
+    command = [sys.executable, str(EXAMPLES / "bot.py"), "bot", "tea", *addresses]
+    with running(command):
+        person.expect("--> bot joined$")
+        person.send_line("send bot: abc\nwhois bot")
+        where = person.expect("-- bot is on ").split()[4]
+        servers.pop(where).kill()
+        (left,) = servers.values()
+        person = user(clients, left, "ben", "tea")
+        person.send_line("send bot: dlrow olleh")
+        person.expect("#tea bot: ben: hello world$", timeout=20)
+        person.send_line("history")
+        lines = person.collect_until("^-- #tea .*nothing older$")
+        assert sum(line.endswith("bot: ann: cba") for line in lines) == 1
+        assert sum(line.endswith("bot: ben: hello world") for line in lines) == 1
+
+
+def test_a_bridge_says_what_a_program_prints(clients: Clients, server: DisroomProcess) -> None:
+    """Line by line, in order, and it leaves at the end of the input."""
+    person = user(clients, server, "ann", "tea")
+    bridge = [sys.executable, str(EXAMPLES / "bridge.py"), "log", "tea", f"127.0.0.1:{server.port}"]
+    with running(bridge) as process:
+        assert process.stdin is not None
+        person.expect("--> log joined$")
+        for number in range(3):
+            process.stdin.write(b"line %d\n" % number)
+            process.stdin.flush()
+            person.expect(f"#tea log: line {number}$")
+        process.stdin.close()
+        person.expect("<-- log left$")
+        assert process.wait(10) == 0
+
+
+def test_a_greeter_is_a_service_of_twisted(
+    clients: Clients, server: DisroomProcess, tmp_path: Path
+) -> None:
+    """It greets who comes, not itself, and leaves when it is stopped."""
+    person = user(clients, server, "ann", "tea")
+    settings = {"SERVERS": f"127.0.0.1:{server.port}", "NICK": "host", "ROOM": "tea"}
+    twistd = Path(sysconfig.get_path("scripts")) / "twistd"
+    command = [str(twistd), "-n", "--pidfile=", "-y", str(EXAMPLES / "greeter.py")]
+    log = tmp_path / "log"
+    with (
+        log.open("wb") as output,
+        running(
+            command, env={**os.environ, **settings}, stdout=output, stderr=output, cwd=tmp_path
+        ) as process,
+    ):
+        person.expect("--> host joined$")
+        user(clients, server, "ben", "tea")
+        person.expect("#tea host: welcome, ben$")
+        process.terminate()
+        person.expect("<-- host left$")
+        assert process.wait(10) in (0, -signal.SIGTERM)  # twistd ends by the signal that it got
+    assert "welcome, host" not in "\n".join(person.lines)
+    assert "Unhandled" not in log.read_text()
