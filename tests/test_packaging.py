@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.needs import DEBIAN_PACKAGES
+from tests.processes.client import ProgramClient
+from tests.processes.text_client import Clients
 
 ROOT = Path(__file__).parent.parent
 SOURCES = ("setup.cfg", "pyproject.toml", "README.md", "disroom", "twisted")
@@ -60,6 +62,16 @@ def test_twistd_finds_disroom_where_the_wheel_is_installed(installed: Path, tmp_
     """`pip install` is all that twistd needs to offer `disroom`, with its options."""
     assert re.search(r"^ +disroom ", run(tmp_path, installed / "twistd", "--help"), re.M)
     assert "--apply-stream" in run(tmp_path, installed / "twistd", "disroom", "--help")
+
+
+def test_disroom_chat_says_what_its_prompt_needs(
+    installed: Path, tmp_path: Path, clients: Clients
+) -> None:
+    """Without the extra it still teaches, and works in a pipe; at a terminal it says what to do."""
+    assert "Tab completes names" in run(tmp_path, installed / "disroom-chat", "--help")
+    person = ProgramClient(clients, [str(installed / "disroom-chat")])
+    person.expect(r"a prompt needs pip install 'disroom\[client\]'$")
+    assert person.wait_exit() == 2
 
 
 def test_the_wheel_has_all_that_the_sources_have(installed: Path, tmp_path: Path) -> None:

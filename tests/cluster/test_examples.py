@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -138,3 +139,25 @@ def test_a_greeter_is_a_service_of_twisted(
         assert process.wait(10) in (0, -signal.SIGTERM)  # twistd ends by the signal that it got
     assert "welcome, host" not in "\n".join(person.lines)
     assert "Unhandled" not in log.read_text()
+
+
+@pytest.mark.parametrize(("number", "tool"), [(0, "asyncio"), (1, "twisted")])
+def test_the_examples_of_the_page_run(
+    clients: Clients, server: DisroomProcess, tmp_path: Path, number: int, tool: str
+) -> None:
+    """What docs/clients.md shows can be copied."""
+    page = (EXAMPLES.parent / "docs" / "clients.md").read_text(encoding="utf-8")
+    shown = re.findall(r"```python\n(.*?)```", page, re.S)[number]
+    assert tool in shown
+    program = tmp_path / "parrot.py"
+    program.write_text(shown.replace("localhost:8080", f"127.0.0.1:{server.port}"))
+    twistd = Path(sysconfig.get_path("scripts")) / "twistd"
+    by_tool = {
+        "asyncio": [sys.executable, str(program)],
+        "twisted": [str(twistd), "-n", "--pidfile=", "--logfile=log", "-y", str(program)],
+    }
+    person = user(clients, server, "ann", "tea")
+    with running(by_tool[tool], cwd=tmp_path):
+        person.expect("--> parrot joined$")
+        person.send_line("send hello")
+        person.expect("#tea parrot: ann said: hello$")
