@@ -28,6 +28,7 @@ export class Connection {
   #retry = 0;
   #watch = 0;
   #heard = 0;
+  #askedAt = 0; // when it was asked whether the server is there, until something comes
 
   constructor({ url, greet, told, changed }) {
     this.url = url;
@@ -35,10 +36,13 @@ export class Connection {
     this.told = told;
     this.changed = changed;
     this.state = "stopped";
-    addEventListener("online", () => this.retry());
-    document.addEventListener("visibilitychange", () => {
-      if (!document.hidden) this.retry();
-    });
+    const back = () => {
+      if (document.hidden) return;
+      this.retry();
+      this.#look();
+    };
+    addEventListener("online", back);
+    document.addEventListener("visibilitychange", back);
   }
 
   start() {
@@ -83,6 +87,7 @@ export class Connection {
     const socket = new WebSocket(this.url);
     this.#socket = socket;
     this.#heard = Date.now();
+    this.#askedAt = 0;
     socket.onopen = () => this.#greet(socket);
     socket.onmessage = ({ data }) => {
       if (socket === this.#socket) this.#receive(JSON.parse(data));
@@ -109,6 +114,7 @@ export class Connection {
 
   #receive(message) {
     this.#heard = Date.now();
+    this.#askedAt = 0;
     const asked = this.#asked.get(message.id);
     if (message.type === "ok" && asked) {
       this.#asked.delete(message.id);
@@ -121,14 +127,17 @@ export class Connection {
     }
   }
 
-  // A host that vanished closes nothing: ask, and take silence for a loss.
+  // A host that vanished closes nothing: ask, and take it for a loss if no answer comes. Silence alone
+  // is none: in a tab that is hidden this may be called once in a minute, or after a night's sleep.
   #look() {
-    const silence = Date.now() - this.#heard;
-    if (silence > QUIET + ANSWER_WITHIN || (this.state === "connecting" && silence > ANSWER_WITHIN)) {
-      this.#lost();
-    } else if (silence > QUIET && this.state === "online" && !this.pinging) {
-      this.pinging = true;
-      this.request("ping").catch(() => {}).finally(() => (this.pinging = false));
+    const now = Date.now();
+    if (this.state === "connecting") {
+      if (now - this.#heard > ANSWER_WITHIN) this.#lost();
+    } else if (this.state === "online" && this.#askedAt) {
+      if (now - this.#askedAt > ANSWER_WITHIN) this.#lost();
+    } else if (this.state === "online" && now - this.#heard > QUIET) {
+      this.#askedAt = now;
+      this.request("ping").catch(() => {});
     }
   }
 

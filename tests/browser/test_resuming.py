@@ -19,14 +19,21 @@ Visit = Callable[..., Page]
 ONLINE = "document.body.dataset.connection === 'online'"
 OFFLINE = "document.body.dataset.connection !== 'online'"
 HELD = """() => {
+  window.opened = 0;
+  window.sent = [];
   window.WebSocket = class extends WebSocket {
     constructor(url) {
       super(url);
       window.socket = this;
+      window.opened += 1;
+    }
+    send(message) {
+      window.sent.push(JSON.parse(message).op);
+      super.send(message);
     }
   };
 }"""
-"""Gives the test the page's socket."""
+"""Gives the test the page's socket, and what is sent."""
 
 NOTHING_UNSENT = "document.querySelectorAll('.unsent').length === 0"
 
@@ -254,6 +261,31 @@ def test_a_server_that_goes_down_is_no_more_than_a_pause(
     alice.write("after")
     alice.says("after")
     alice.reads(SAID, "before", "after")
+
+
+def test_silence_is_no_loss_until_the_server_does_not_answer(
+    server: DisroomProcess, visit: Visit
+) -> None:
+    """A hidden tab looks once a minute, and a laptop sleeps: the page asks first."""
+    alice = visit(server)
+    alice.evaluate(HELD)
+    alice.enter("alice", "tea")
+    later = "(minutes) => { const now = Date.now; Date.now = () => now() + minutes * 60000; }"
+    alice.evaluate(later, 1)
+    alice.wait_for("window.sent.at(-1) === 'ping'")
+    alice.write("still here")
+    alice.says("still here")
+    assert alice.evaluate("window.opened") == 1
+    server.pause()
+    alice.evaluate(later, 1)
+    alice.wait_for("window.sent.at(-1) === 'ping'")
+    alice.evaluate(later, 1)
+    alice.wait_for(OFFLINE)
+    server.resume()
+    alice.wait_for(ONLINE)
+    alice.write("and again")
+    alice.says("and again")
+    alice.reads(SAID, "still here", "and again")
 
 
 def test_a_copy_of_the_tab_does_not_take_the_session(server: DisroomProcess, visit: Visit) -> None:
