@@ -18,7 +18,7 @@ from disroom.adapters.redis.address import (
 from disroom.adapters.redis.settings import RedisSettings
 from disroom.chat.limits import Limits
 from disroom.chat.text import clean
-from disroom.config import Config, ConfigError
+from disroom.config import Config, ConfigError, Nats, Redis
 from disroom.transports.client import ClientSettings
 from disroom.transports.line import LineSettings
 from disroom.transports.webvisitor import Origins, Proxies
@@ -34,10 +34,14 @@ _HOST_PORT = re.compile(
 
 
 def nats_settings(config: Config) -> NatsSettings:
-    """Where NATS is; raises ConfigError where a secret's file cannot be read."""
-    if config.embedded:  # it has a token of its own, and what is configured is for another
-        return NatsSettings(urls=())
+    """Where NATS is.
+
+    Raises:
+        ConfigError: What is to be shown does not go together, or a secret's file cannot be read.
+    """
     nats = config.nats
+    _check_kinds(nats)
+    _check_key("nats", nats)
     return NatsSettings(
         urls=nats.url,
         user=nats.user or None,
@@ -49,6 +53,28 @@ def nats_settings(config: Config) -> NatsSettings:
         cert_file=_path(nats.cert),
         key_file=_path(nats.key),
     )
+
+
+def _check_kinds(nats: Nats) -> None:
+    """NATS takes one kind of them; of several it would be chance which is shown."""
+    password = bool(nats.password or nats.password_file)
+    if bool(nats.user) != password:
+        given, missing = ("password", "user") if password else ("user", "password")
+        raise ConfigError(f"nats.{given} without nats.{missing}: give both")
+    kinds = {
+        "user": nats.user,
+        "token": nats.token or nats.token_file,
+        "credentials": nats.credentials,
+        "nkey": nats.nkey,
+    }
+    given_kinds = [kind for kind, value in kinds.items() if value]
+    if len(given_kinds) > 1:
+        raise ConfigError(f"nats.{' and nats.'.join(given_kinds)}: give one of them")
+
+
+def _check_key(section: str, tls: Nats | Redis) -> None:
+    if tls.key and not tls.cert:
+        raise ConfigError(f"{section}.key without {section}.cert: it is the certificate's key")
 
 
 def stream_settings(config: Config) -> StreamSettings:
@@ -86,6 +112,7 @@ def redis_address(config: Config) -> RedisPlace:
         )
     if redis.ca and not redis.url.startswith("rediss:"):
         raise ConfigError("redis.ca is for TLS, which --redis asks for by rediss:// alone")
+    _check_key("redis", redis)
     username, password = redis.user or None, _secret(redis.password, redis.password_file)
     try:
         if by_sentinel:

@@ -29,6 +29,7 @@ from disroom.adapters.aio import soon
 from disroom.adapters.jetstream.log import JetStreamRoomLog
 from disroom.adapters.nats.connection import NatsConnection, StoreStartError
 from disroom.adapters.nats.courier import NatsCourier
+from disroom.adapters.nats.settings import NatsSettings
 from disroom.adapters.redis.address import RedisAddress, RedisPlace
 from disroom.adapters.redis.instance import PresenceStartError
 from disroom.adapters.redis.presence import RedisPresence
@@ -155,13 +156,9 @@ def instance(
     runtime = TwistedRuntime(reactor)
     brokers = _embedded_brokers(config) if config.embedded else None
     find_redis = _redis_of(brokers) if brokers else _redis_as_configured(config)
+    find_nats = _nats_of(brokers) if brokers else _nats_as_configured(config)
 
-    nats = NatsConnection(
-        settings.nats_settings(config),
-        clock=reactor,
-        instance_name=name,
-        addresses=_nats_urls_of(brokers) if brokers else None,
-    )
+    nats = NatsConnection(find_nats, clock=reactor, instance_name=name)
     log = JetStreamRoomLog(
         nats, settings.stream_settings(config), clock=reactor, apply=config.apply_stream
     )
@@ -239,12 +236,17 @@ def _embedded_brokers(config: Config) -> EmbeddedBrokers:
     )
 
 
-def _nats_urls_of(brokers: EmbeddedBrokers) -> Callable[[], list[str]]:
-    def urls() -> list[str]:
+def _nats_of(brokers: EmbeddedBrokers) -> Callable[[], NatsSettings]:
+    def current() -> NatsSettings:
         addresses = brokers.addresses()
-        return [addresses.nats_url.replace("://", f"://{addresses.nats_token}@")]
+        return NatsSettings((addresses.nats_url,), token=addresses.nats_token)
 
-    return urls
+    return current
+
+
+def _nats_as_configured(config: Config) -> Callable[[], NatsSettings]:
+    settings.nats_settings(config)  # what is wrong with it is said now
+    return lambda: settings.nats_settings(config)  # a secret's file may change meanwhile
 
 
 def _redis_of(brokers: EmbeddedBrokers) -> Callable[[], RedisPlace]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from disroom import settings
+from disroom.adapters.nats.settings import NatsSettings
 from disroom.adapters.redis.address import RedisAddress, RedisSentinels
 from disroom.config import Config, ConfigError, load
 
@@ -86,11 +87,11 @@ def test_secrets_from_files(tmp_path: Path) -> None:
     """A file has the secret without its final line end, and wins over the value."""
     file = tmp_path / "secret"
     file.write_text(" s3cret pass\n", encoding="utf-8")
-    config = configured(
-        nats_password_file=str(file), nats_token_file=str(file), nats_password="x", nats_user="u"
-    )
-    nats = settings.nats_settings(config)
-    assert (nats.user, nats.password, nats.token) == ("u", " s3cret pass", " s3cret pass")
+    user = {"nats_user": "u", "nats_password": "x", "nats_password_file": str(file)}
+    nats = settings.nats_settings(configured(**user))
+    assert (nats.user, nats.password) == ("u", " s3cret pass")
+    token = {"nats_token": "x", "nats_token_file": str(file)}
+    assert settings.nats_settings(configured(**token)).token == " s3cret pass"
     redis = settings.redis_address(configured(redis_password_file=str(file)))
     assert isinstance(redis, RedisAddress)
     assert redis.password == " s3cret pass"
@@ -109,16 +110,50 @@ def test_secrets_that_are_missing(tmp_path: Path) -> None:
         (str(empty), f"{empty} is empty: a secret was expected in it"),
     ):
         with pytest.raises(ConfigError) as refused:
-            settings.nats_settings(configured(nats_password_file=file))
+            settings.nats_settings(configured(nats_user="u", nats_password_file=file))
         assert str(refused.value) == why
 
 
-def test_credentials_are_for_brokers_that_are_given() -> None:
-    """Brokers of one's own have a token of their own, and no TLS."""
-    others = {"nats.token": "t", "nats.ca": "/ca.pem", "nats.user": "u", "nats.password": "p"}
-    nats = settings.nats_settings(load(options=others))
-    assert (nats.token, nats.user, nats.password, nats.ca_file) == (None,) * 4
-    assert settings.nats_settings(load(options={**BROKERS, **others})).ca_file == Path("/ca.pem")
+def test_every_way_to_be_known_to_nats_is_passed_on(tmp_path: Path) -> None:
+    """What is configured is what is shown; of a secret's file, as it is when it is asked for."""
+    file = tmp_path / "secret"
+    file.write_text("old\n", encoding="utf-8")
+    user = configured(nats_user="u", nats_password_file=str(file))
+    token = configured(nats_token_file=str(file))
+    for secret in ("old", "new"):
+        file.write_text(f"{secret}\n", encoding="utf-8")
+        assert settings.nats_settings(user) == NatsSettings(("nats://n",), "u", secret)
+        assert settings.nats_settings(token) == NatsSettings(("nats://n",), token=secret)
+    file = Path("/f")
+    for options, expected in (
+        ({"nats_credentials": "/f"}, NatsSettings(("nats://n",), creds_file=file)),
+        ({"nats_nkey": "/f"}, NatsSettings(("nats://n",), nkey_file=file)),
+        ({"nats_ca": "/f"}, NatsSettings(("nats://n",), ca_file=file)),
+        ({"nats_cert": "/f"}, NatsSettings(("nats://n",), cert_file=file)),
+        (
+            {"nats_cert": "/f", "nats_key": "/f"},
+            NatsSettings(("nats://n",), cert_file=file, key_file=file),
+        ),
+    ):
+        assert settings.nats_settings(configured(**options)) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"nats_user": "u"}, "nats.user without nats.password: give both"),
+        ({"nats_password": "p"}, "nats.password without nats.user: give both"),
+        ({"nats_token": "t", "nats_nkey": "/f"}, "nats.token and nats.nkey: give one of them"),
+        ({"nats_key": "/f"}, "nats.key without nats.cert: it is the certificate's key"),
+        ({"redis_key": "/f"}, "redis.key without redis.cert: it is the certificate's key"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(options: dict[str, str], reason: str) -> None:
+    """Nothing that is configured is left out in silence."""
+    with pytest.raises(ConfigError) as refused:
+        settings.nats_settings(configured(**options))
+        settings.redis_address(configured(**options))
+    assert str(refused.value) == reason
 
 
 def test_tls_to_redis_is_not_dropped() -> None:

@@ -22,6 +22,7 @@ from disroom.adapters.jetstream.stream import StreamSettings
 from disroom.adapters.memory.log import MemoryCourier, MemoryPost
 from disroom.adapters.memory.presence import MemoryPresence, MemoryPresenceStore
 from disroom.adapters.nats.connection import NatsConnection, NatsSettings
+from disroom.adapters.nats.credentials import Credentials
 from disroom.adapters.nats.link import NatsLink
 from disroom.adapters.runtime import TwistedRuntime
 from disroom.chat.hub import Hub
@@ -147,8 +148,15 @@ class Instance:
 
     def _connected(self) -> NatsConnection:
         settings = NatsSettings(("nats://127.0.0.1:4222",))
-        nats = NatsConnection(settings, clock=self._clock, instance_name="one")
-        link = NatsLink(settings, None, name="one", clock=self._clock, ended=lambda link: None)  # type: ignore[arg-type]  # it connects to nothing
+        nats = NatsConnection(lambda: settings, clock=self._clock, instance_name="one")
+        link = NatsLink(
+            settings,
+            None,  # type: ignore[arg-type]  # it connects to nothing
+            Credentials(),
+            name="one",
+            clock=self._clock,
+            ended=lambda link: None,
+        )
         self._client = link._client
         self._client._status, self._client._transport = Client.CONNECTED, self._stream
         self._client._flush_queue = asyncio.Queue()

@@ -13,6 +13,7 @@ import pytest
 from tests.processes.certificates import Certificates
 from tests.processes.disroom import DisroomProcess
 from tests.processes.nats import Login, NatsServer
+from tests.processes.nats_accounts import Operator
 from tests.processes.ports import ReservedPort
 from tests.processes.redis import RedisServer
 
@@ -183,6 +184,32 @@ def test_nats_that_refuses(launch: Launch, new_nats: Callable[..., NatsServer]) 
     assert "JetStream is not enabled on this NATS server" in refusal(without)
 
 
+def test_a_creds_file_that_does_not_do(
+    launch: Launch, new_nats: Callable[..., NatsServer], tmp_path: Path
+) -> None:
+    """One that is missing, is none, is another's or has expired is named, and what is wrong."""
+    operator = Operator()
+    server = new_nats(extra_config=operator.config())
+    contents = {
+        "none": "SUA",
+        "other": Operator().credentials(),
+        "expired": operator.credentials(expires=1_700_000_000),
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    started = {
+        name: launch(nats=server.url, env={"DISROOM_NATS_CREDENTIALS": str(tmp_path / name)})
+        for name in (*contents, "missing")
+    }
+    lines = {name: refusal(service) for name, service in started.items()}
+    path, url = tmp_path, server.url
+    assert lines["missing"] == f"cannot read {path}/missing: No such file or directory"
+    assert f"NATS: {path}/none is no .creds file: a JWT and a seed are missing" in lines["none"]
+    refused = f"NATS: {url}: the credentials in {path}"
+    assert f"{refused}/other were refused (authorization violation)" in lines["other"]
+    assert f"{refused}/expired were refused: they expired at 2023-11-14" in lines["expired"]
+
+
 def test_redis_that_refuses(
     launch: Launch, new_redis: Callable[..., RedisServer], redis: RedisServer
 ) -> None:
@@ -214,16 +241,22 @@ def test_a_nats_that_cannot_be_trusted(
     other_authority: str,
     new_nats: Callable[..., NatsServer],
     nats: NatsServer,
+    tmp_path: Path,
 ) -> None:
-    """No wrong authority, and no server without TLS, makes the service go on without."""
-    safe = new_nats(tls=certificates)
+    """No wrong authority or host, and no server without TLS, makes the service go on without."""
+    safe, mutual = new_nats(tls=certificates), new_nats(tls=certificates, mutual=True)
     none = str(certificates.key)
     wrong = {"DISROOM_NATS_CA": other_authority}
+    right = {"DISROOM_NATS_CA": str(certificates.authority)}
+    elsewhere = Certificates(tmp_path / "elsewhere", hosts=("nats.example.org",))
+    there = {"DISROOM_NATS_CA": str(elsewhere.authority)}
     started = {
         f"TLS: cannot use {none}": launch(env={"DISROOM_NATS_CA": none}),
         "certificate is not trusted": launch(nats=safe.url, env=wrong),
         "certificate is not trusted: ": launch(nats=safe.url),
         "TLS: the server does not offer it": launch(nats=nats.url.replace("nats:", "tls:")),
+        "not trusted: IP address mismatch": launch(nats=new_nats(tls=elsewhere).url, env=there),
+        "TLS: the server wants a certificate: give cert": launch(nats=mutual.url, env=right),
     }
     for words, service in started.items():
         assert words in refusal(service)
@@ -243,7 +276,7 @@ def test_a_redis_that_cannot_be_trusted(
     wrong = {"DISROOM_REDIS_CA": other_authority}
     plain = redis.url.replace("redis:", "rediss:")
     started = {
-        f"{none} holds no certificate": launch(redis=safe.url, env={"DISROOM_REDIS_CA": none}),
+        f"Redis: TLS: cannot use {none}": launch(redis=safe.url, env={"DISROOM_REDIS_CA": none}),
         "certificate verify failed": launch(redis=safe.url, env=wrong),
         "certificate verify failed ": launch(redis=safe.url),
         f"Redis at {plain}: ": launch(redis=plain),
@@ -290,7 +323,7 @@ def test_files_that_are_missing(launch: Launch, tmp_path: Path) -> None:
     embedded: dict[str, object] = {"nats": [], "redis": None}
     started = {
         "cannot read /none.txt: No such file": launch("--motd=/none.txt"),
-        "cannot read /none.key: No such": launch(env={"DISROOM_NATS_PASSWORD_FILE": "/none.key"}),
+        "cannot read /none.key: No such": launch(env={"DISROOM_NATS_TOKEN_FILE": "/none.key"}),
         "cannot read /none.pwd: No such": launch(env={"DISROOM_REDIS_PASSWORD_FILE": "/none.pwd"}),
         f"state directory {blocked}/in cannot be used": launch(
             f"--state-dir={blocked}/in", **embedded

@@ -24,6 +24,7 @@ from tests.processes.certificates import Certificates
 from tests.processes.client import LineClient
 from tests.processes.disroom import LISTENING, DisroomProcess, parse_address
 from tests.processes.nats import Login, NatsServer
+from tests.processes.nats_accounts import Operator
 from tests.processes.nats_proxy import NatsProxy
 from tests.processes.redis import RedisServer
 from tests.processes.redis_proxy import CountingProxy
@@ -222,6 +223,84 @@ def test_nats_with_tls_and_a_password(
     settings = {"USER": "disroom", "CA": str(certificates.authority), **given}
     server = chat.instance(env={f"DISROOM_NATS_{key}": value for key, value in settings.items()})
     assert_works_in_secret(server, clients)
+
+
+def test_nats_with_a_creds_file(
+    chat: Chat, new_nats: Callable[..., NatsServer], clients: Clients, tmp_path: Path
+) -> None:
+    """The same for a user of an account with JetStream, known by a JWT and the seed of its key."""
+    operator = Operator()
+    chat.nats_url = new_nats(extra_config=operator.config()).url
+    file = tmp_path / "user.creds"
+    file.write_text(operator.credentials(), encoding="utf-8")
+    server = chat.instance(env={"DISROOM_NATS_CREDENTIALS": str(file)})
+    assert_works_in_secret(server, clients)
+    seed = next(line for line in file.read_text().splitlines() if line.startswith("SU"))
+    assert seed not in server.output()
+
+
+@pytest.mark.needs("redis-server")
+def test_certificates_on_both_sides(
+    chat: Chat,
+    certificates: Certificates,
+    new_nats: Callable[..., NatsServer],
+    new_redis: Callable[..., RedisServer],
+    clients: Clients,
+) -> None:
+    """NATS and Redis that want a certificate of ours get it."""
+    chat.nats_url = new_nats(tls=certificates, mutual=True).url
+    chat.redis_url = new_redis(kind="redis", tls=certificates, mutual=True).url
+    files = {
+        "CA": certificates.authority,
+        "CERT": certificates.client_certificate,
+        "KEY": certificates.client_key,
+    }
+    env = {
+        f"DISROOM_{broker}_{key}": str(file)
+        for broker in ("NATS", "REDIS")
+        for key, file in files.items()
+    }
+    assert_works_in_secret(chat.instance(env=env), clients)
+
+
+def test_passwords_that_change(
+    chat: Chat,
+    new_nats: Callable[..., NatsServer],
+    new_redis: Callable[..., RedisServer],
+    clients: Clients,
+    tmp_path: Path,
+) -> None:
+    """Who replaces a password, there and in its file, needs no restart, and loses nobody."""
+    nats, redis = new_nats(login=Login(user="disroom", password="old")), new_redis(password="old")
+    chat.nats_url, chat.redis_url = nats.url, redis.url
+    file = tmp_path / "password"
+    file.write_text("old\n", encoding="utf-8")
+    env = {
+        "DISROOM_NATS_USER": "disroom",
+        "DISROOM_NATS_PASSWORD_FILE": str(file),
+        "DISROOM_REDIS_PASSWORD_FILE": str(file),
+    }
+    server = chat.instance(env=env)
+    ann = user(clients, server, "ann", "tea")
+    for broker in (nats, redis):
+        broker.stop()
+    nats.change_login(Login(user="disroom", password=SECRET))
+    redis.change_password(SECRET)
+    nats.start()
+    redis.start()
+    refusals = ("the credentials were refused", "wrong user name or password")
+    eventually_blocking(lambda: all(words in server.output() for words in refusals))
+    file.write_text(f"{SECRET}\n", encoding="utf-8")
+    eventually_blocking(
+        lambda: (
+            server.output().count("Connected to NATS") == 2
+            and "connection for presence is back" in server.output()
+        )
+    )
+    ann.send_line("send still here")
+    ann.expect("ann: still here")
+    user(clients, server, "bob", "tea")
+    assert SECRET not in server.output()
 
 
 def test_nats_with_a_token_and_redis_with_a_password(

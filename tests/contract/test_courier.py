@@ -38,7 +38,7 @@ class Post:
         if self._server is None:
             return MemoryCourier(self._memory, incarnation)
         settings = NatsSettings((self._server.url,))
-        connection = NatsConnection(settings, clock=reactor, instance_name=incarnation)
+        connection = NatsConnection(lambda: settings, clock=reactor, instance_name=incarnation)
         self._connections.append(connection)
         courier = NatsCourier(connection, clock=reactor, prefix=self._prefix)
         courier.set_incarnation(incarnation)

@@ -1,4 +1,4 @@
-"""A certificate authority for one test run, and a server certificate for 127.0.0.1."""
+"""A certificate authority for one test run, with certificates for servers and for clients."""
 
 import datetime
 import ipaddress
@@ -10,44 +10,68 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+LOCALHOST = ("127.0.0.1", "localhost")
+
 
 class Certificates:
-    """PEM files in a directory: `authority`, and `certificate` with its `key` for the servers.
+    """PEM files in a directory, valid for a day.
 
-    The certificate is for localhost and 127.0.0.1, valid for a day.
+    Args:
+        directory: Where to.
+        hosts: What the servers' certificate is for.
+
+    Attributes:
+        authority: The authority's certificate.
+        certificate: The servers', with its `key`.
+        client_certificate: A client's, with its `client_key`.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self.authority = directory / "authority.pem"
-        self.certificate = directory / "server.pem"
-        self.key = directory / "server.key"
-        authority_key = ec.generate_private_key(ec.SECP256R1())
-        authority_name = _name("DisRoom test authority")
+    def __init__(self, directory: Path, hosts: tuple[str, ...] = LOCALHOST) -> None:
+        directory.mkdir(exist_ok=True)
+        self._directory = directory
+        self._hosts = hosts
+        self._authority_key = ec.generate_private_key(ec.SECP256R1())
+        self._authority_name = _name("DisRoom test authority")
         authority = (
-            _builder(authority_name, authority_name, authority_key.public_key())
+            _builder(self._authority_name, self._authority_name, self._authority_key.public_key())
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .sign(authority_key, hashes.SHA256())
+            .sign(self._authority_key, hashes.SHA256())
         )
-        key = ec.generate_private_key(ec.SECP256R1())
-        addresses = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-        certificate = (
-            _builder(_name("127.0.0.1"), authority_name, key.public_key())
-            .add_extension(x509.SubjectAlternativeName(addresses), critical=False)
-            .sign(authority_key, hashes.SHA256())
-        )
+        self.authority = directory / "authority.pem"
         self.authority.write_bytes(authority.public_bytes(serialization.Encoding.PEM))
-        self.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        self.key.write_bytes(
+        self.certificate, self.key = self._issue("server", hosts)
+        self.client_certificate, self.client_key = self._issue("client", ("disroom",))
+
+    def client_context(self) -> ssl.SSLContext:
+        """Return a context that trusts this authority alone, and shows the client's certificate."""
+        context = ssl.create_default_context(cafile=str(self.authority))
+        context.load_cert_chain(self.client_certificate, self.client_key)
+        context.check_hostname = self._hosts == LOCALHOST
+        return context
+
+    def _issue(self, name: str, hosts: tuple[str, ...]) -> tuple[Path, Path]:
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = (
+            _builder(_name(hosts[0]), self._authority_name, key.public_key())
+            .add_extension(x509.SubjectAlternativeName(list(map(_host, hosts))), critical=False)
+            .sign(self._authority_key, hashes.SHA256())
+        )
+        paths = self._directory / f"{name}.pem", self._directory / f"{name}.key"
+        paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        paths[1].write_bytes(
             key.private_bytes(
                 serialization.Encoding.PEM,
                 serialization.PrivateFormat.PKCS8,
                 serialization.NoEncryption(),
             )
         )
+        return paths
 
-    def client_context(self) -> ssl.SSLContext:
-        """Return a context that trusts this authority alone."""
-        return ssl.create_default_context(cafile=str(self.authority))
+
+def _host(host: str) -> x509.GeneralName:
+    if host[0].isdigit():
+        return x509.IPAddress(ipaddress.ip_address(host))
+    return x509.DNSName(host)
 
 
 def _name(common_name: str) -> x509.Name:

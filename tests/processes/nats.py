@@ -34,6 +34,7 @@ class NatsServer(Child):
         name: Its server_name.
         login: What clients must show; None: nothing.
         tls: Offer TLS, and demand it, with this certificate.
+        mutual: Demand a certificate of the same authority from clients.
         monitoring: Serve HTTP as well, at `monitoring_url`.
         jetstream: Whether to have JetStream.
         jetstream_config: Further settings of it.
@@ -49,6 +50,7 @@ class NatsServer(Child):
         name: str = "nats",
         login: Login | None = None,
         tls: Certificates | None = None,
+        mutual: bool = False,
         monitoring: bool = False,
         jetstream: bool = True,
         jetstream_config: str = "",
@@ -59,6 +61,7 @@ class NatsServer(Child):
         self.extra_config = extra_config
         self._login = login
         self._tls = tls
+        self._mutual = mutual
         self._jetstream = jetstream
         self._jetstream_config = jetstream_config
         self._store = store or directory / "data"
@@ -109,6 +112,10 @@ class NatsServer(Child):
             tls=self._tls.client_context() if self._tls else None,
         )
 
+    def change_login(self, login: Login) -> None:
+        """Demand something else from its next start on."""
+        self._login = login
+
     def close(self) -> None:
         """Stop it and give its ports back."""
         super().close()
@@ -134,7 +141,7 @@ class NatsServer(Child):
         if self._login is not None:
             lines.append(self._login.config())
         if self._tls is not None:
-            lines.append(
-                f'tls {{ cert_file: "{self._tls.certificate}", key_file: "{self._tls.key}" }}'
-            )
+            files = f'cert_file: "{self._tls.certificate}", key_file: "{self._tls.key}"'
+            clients = f', ca_file: "{self._tls.authority}", verify: true' if self._mutual else ""
+            lines.append(f"tls {{ {files}{clients} }}")
         return "\n".join([*lines, self.extra_config, ""])

@@ -29,6 +29,7 @@ class RedisServer(Child):
         unix: Listen on a unix socket alone.
         password: What clients must show.
         tls: Offer TLS alone, with this certificate. Only for `redis`: the wheel is built without.
+        mutual: Demand a certificate of the same authority from clients.
         appendonly: Keep the data over a restart; without, it comes back empty.
         options: Further command-line options.
     """
@@ -41,6 +42,7 @@ class RedisServer(Child):
         unix: bool = False,
         password: str | None = None,
         tls: Certificates | None = None,
+        mutual: bool = False,
         appendonly: bool = False,
         options: Sequence[str] = (),
     ) -> None:
@@ -48,6 +50,7 @@ class RedisServer(Child):
         self._kind = kind
         self._password = password
         self._tls = tls
+        self._mutual = mutual
         self._appendonly = appendonly
         self._options = options
         self._port = None if unix else ReservedPort()
@@ -90,7 +93,9 @@ class RedisServer(Child):
             command += ["--requirepass", self._password]
         if self._tls is not None:
             command += ["--tls-cert-file", str(self._tls.certificate)]
-            command += ["--tls-key-file", str(self._tls.key), "--tls-auth-clients", "no"]
+            command += ["--tls-key-file", str(self._tls.key)]
+            command += ["--tls-ca-cert-file", str(self._tls.authority)]
+            command += ["--tls-auth-clients", "yes" if self._mutual else "no"]
         self._launch([*command, *self._options])
         self._wait_ready(self._answers)
         return self
@@ -116,6 +121,10 @@ class RedisServer(Child):
         master.command("CONFIG", "SET", "repl-diskless-sync-delay", 0)
         self.command("REPLICAOF", "127.0.0.1", master.port)
         eventually_blocking(lambda: self.role[3] == b"connected")
+
+    def change_password(self, password: str | None) -> None:
+        """Demand another from its next start on."""
+        self._password = password
 
     def close(self) -> None:
         """Stop it and give its port, or its socket's directory, back."""

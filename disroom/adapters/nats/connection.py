@@ -8,7 +8,7 @@ frozen peer and an error that closes the client. What was subscribed to is subsc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -50,11 +50,10 @@ class NatsConnection:
     """The one connection of an instance to NATS.
 
     Args:
-        settings: Where to connect and what to show there.
+        settings: Where to connect and what to show there; asked before each attempt, for a server
+            whose port may change and secrets that do.
         clock: The reactor.
         instance_name: What the servers list this client as.
-        addresses: Gives the URLs in place of those in the settings; asked before each attempt, for
-            a server whose port may change.
 
     Attributes:
         connected: Whether what is published now has a chance to arrive.
@@ -66,22 +65,16 @@ class NatsConnection:
 
     def __init__(
         self,
-        settings: NatsSettings,
+        settings: Callable[[], NatsSettings],
         *,
         clock: IReactorTime,
         instance_name: str,
-        addresses: Callable[[], Sequence[str]] | None = None,
     ) -> None:
         self.connected = False
         self.max_payload = 0
         self.server_version = (0, 0)
         self._clock = clock
-        self._dialer = NatsDialer(
-            settings,
-            name=instance_name,
-            clock=clock,
-            addresses=addresses or (lambda: settings.urls),
-        )
+        self._dialer = NatsDialer(settings, name=instance_name, clock=clock)
         self._subscriptions: dict[NatsSubscription, None] = {}
         self._watchers: list[tuple[Callable[[], None], Callable[[], None]]] = []
         self._waiting: list[Deferred[None]] = []
@@ -223,7 +216,8 @@ class NatsConnection:
             await self._link_ended
             link = self._drop_link()
             if link is not None:
-                self._log.warn("The connection to NATS was lost")
+                why = f": {link.why_lost}" if link.why_lost else ""
+                self._log.warn("The connection to NATS was lost{why}", why=why)
                 self._dialer.learn(link.discovered)
                 link.abandon()
             await self._reconnect()

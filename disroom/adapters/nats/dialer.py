@@ -3,37 +3,41 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from urllib.parse import urlsplit
 
 from twisted.internet.interfaces import IReactorTime
 
+from disroom.adapters.nats.credentials import Credentials
 from disroom.adapters.nats.link import NatsLink
-from disroom.adapters.nats.settings import LinkError, NatsSettings, NotConnected, redacted
+from disroom.adapters.nats.settings import (
+    CredentialsError,
+    LinkError,
+    NatsSettings,
+    NotConnected,
+    redacted,
+)
 
 
 class NatsDialer:
     """Tries the servers in turn.
 
     Args:
-        settings: What to show there.
+        settings: Where they are and what to show there; asked each time.
         name: What the servers list this client as.
         clock: The reactor.
-        addresses: Gives the servers' URLs; asked each time.
     """
 
     def __init__(
         self,
-        settings: NatsSettings,
+        settings: Callable[[], NatsSettings],
         *,
         name: str,
         clock: IReactorTime,
-        addresses: Callable[[], Sequence[str]],
     ) -> None:
         self._settings = settings
         self._name = name
         self._clock = clock
-        self._addresses = addresses
         self._discovered: list[str] = []
 
     def learn(self, discovered: Iterable[str]) -> None:
@@ -55,10 +59,18 @@ class NatsDialer:
         Raises:
             LinkError: None could be connected to; why each could not.
         """
-        tls = self._settings.tls_context()
+        settings = self._current_settings()
+        tls = settings.tls_context()
         failures: list[LinkError] = []
-        for url, tls_hostname in self._candidates():
-            link = NatsLink(self._settings, tls, name=self._name, clock=self._clock, ended=ended)
+        for url, tls_hostname in self._candidates(settings.urls):
+            link = NatsLink(
+                settings,
+                tls,
+                _credentials(settings, url),
+                name=self._name,
+                clock=self._clock,
+                ended=ended,
+            )
             try:
                 await link.open(url, tls_hostname)
                 await adopt(link)
@@ -72,17 +84,30 @@ class NatsDialer:
             permanent=bool(failures) and all(failure.permanent for failure in failures),
         )
 
-    def _candidates(self) -> list[tuple[str, str | None]]:
+    def _current_settings(self) -> NatsSettings:
+        try:
+            return self._settings()
+        except Exception as error:  # the caller's own; it may know better the next time
+            raise LinkError(str(error)) from error
+
+    def _candidates(self, urls: tuple[str, ...]) -> list[tuple[str, str | None]]:
         """The URLs, each with the host that its certificate must name instead of the URL's.
 
         A cluster tells its clients the addresses of its nodes; their certificates have names.
         """
-        try:
-            given = list(self._addresses())
-        except Exception as error:  # the caller's own; it may know better the next time
-            raise LinkError(f"no address is known: {error}") from error
+        given = list(urls)
         random.shuffle(given)
         known = set(map(redacted, given))
         hostname = urlsplit(given[0]).hostname if given else None
         told = [(url, hostname) for url in self._discovered if redacted(url) not in known]
         return [*((url, None) for url in given), *told]
+
+
+def _credentials(settings: NatsSettings, url: str) -> Credentials:
+    try:
+        return Credentials.read(settings, url)
+    except CredentialsError as error:
+        raise LinkError(str(error), permanent=True) from error
+    except ImportError as error:
+        text = f"these credentials need the package {error.name}: pip install 'disroom[tls]'"
+        raise LinkError(text, permanent=True) from error

@@ -6,6 +6,7 @@ publishes that it would send whenever it is back.
 
 from __future__ import annotations
 
+import errno
 import ssl
 from collections.abc import Callable
 
@@ -18,6 +19,7 @@ from twisted.logger import Logger
 
 from disroom.adapters.aio import TimedOut, deferred, prompt, within
 from disroom.adapters.nats.client import DirectClient
+from disroom.adapters.nats.credentials import Credentials
 from disroom.adapters.nats.message import Incoming, parse_headers
 from disroom.adapters.nats.settings import (
     LinkError,
@@ -43,8 +45,9 @@ class NatsLink:
     """A connection to one server.
 
     Args:
-        settings: What to show the server.
+        settings: How to connect.
         tls: From the settings.
+        credentials: What to show the server.
         name: What the server lists this client as.
         clock: The reactor.
         ended: Called with this link when the connection has ended, maybe more than once. Not every
@@ -57,6 +60,7 @@ class NatsLink:
         self,
         settings: NatsSettings,
         tls: ssl.SSLContext,
+        credentials: Credentials,
         *,
         name: str,
         clock: IReactorTime,
@@ -64,6 +68,7 @@ class NatsLink:
     ) -> None:
         self._settings = settings
         self._tls = tls
+        self._credentials = credentials
         self._name = name
         self._clock = clock
         self._ended = ended
@@ -93,6 +98,11 @@ class NatsLink:
             return 0, 0
 
     @property
+    def why_lost(self) -> str:
+        """What the server gave as the reason, empty if nothing."""
+        return str(self._client.last_error or "").removeprefix("nats: ")
+
+    @property
     def discovered(self) -> list[str]:
         """The URLs of other servers of the cluster, as this one knows them."""
         return [url.geturl() for url in self._client.discovered_servers]
@@ -111,28 +121,34 @@ class NatsLink:
         try:
             await within(ATTEMPT_SECONDS, self._clock, deferred(self._connect(url, tls_hostname)))
             self._check_tls()
+            if not self.alive:  # which nats-py does not raise where the server said nothing
+                raise ConnectionResetError(errno.ECONNRESET, "")
         except CancelledError:
             self.abandon()
             raise
         except TimedOut as error:
             self.abandon()
             raise LinkError(f"{redacted(url)}: {error}") from error
-        # Besides its own errors nats-py lets those of ssl, nkeys and the files pass.
-        except Exception as error:
+        except Exception as error:  # besides its own nats-py lets those of ssl pass
             self.abandon()
-            raise explained(url, self._error or error) from error
+            raise self._explained(url, self._error or error) from error
+
+    def _explained(self, url: str, error: Exception) -> LinkError:
+        # The server may have hung up before its reason for it, a TLS alert, could be read.
+        cut_off = isinstance(error, OSError) and not isinstance(
+            error, TimeoutError | ssl.SSLCertVerificationError
+        )
+        if not cut_off or not self._client._server_info.get("tls_verify"):
+            return explained(url, error, self._credentials.refusal)
+        shown = self._settings.cert_file
+        text = f"did not take {shown}" if shown else "wants a certificate: give cert and key"
+        return LinkError(f"{redacted(url)}: TLS: the server {text}", permanent=shown is None)
 
     async def _connect(self, url: str, tls_hostname: str | None) -> None:
-        settings = self._settings
         await self._client.connect(
-            [url],
+            [redacted(url)],
             name=self._name,
-            # Asked for when they are about to be sent.
-            user=settings.user and (lambda: self._secret(settings.user)),
-            password=settings.password and (lambda: self._secret(settings.password)),
-            token=settings.token and (lambda: self._secret(settings.token)),
-            user_credentials=settings.creds_file,
-            nkeys_seed=str(settings.nkey_file) if settings.nkey_file else None,
+            **self._credentials.options(sending=self._check_tls),
             tls=self._tls,
             tls_hostname=tls_hostname,
             allow_reconnect=False,
@@ -147,10 +163,6 @@ class NatsLink:
             disconnected_cb=self._disconnected,
             closed_cb=self._disconnected,
         )
-
-    def _secret(self, secret: str | None) -> str:
-        self._check_tls()
-        return secret or ""
 
     def _check_tls(self) -> None:
         # To nats-py a tls:// URL is leave to use TLS; whether it does is the server's choice, and

@@ -19,6 +19,10 @@ class NotConnected(NatsError):
     """There is no connection to any server just now."""
 
 
+class CredentialsError(Exception):
+    """What is to be shown to the servers cannot be had; the text is one line, without secrets."""
+
+
 class LinkError(NatsError):
     """A server could not be connected to.
 
@@ -79,25 +83,22 @@ def redacted(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
-def explained(url: str, error: Exception) -> LinkError:
+def explained(url: str, error: Exception, refusal: str) -> LinkError:
     """Say in the operator's words why a server could not be connected to.
 
     Args:
         url: Of the server.
-        error: What nats-py, ssl, nkeys or the system raised.
+        error: What nats-py, ssl or the system raised.
+        refusal: What to say where it is that the server refused the credentials.
     """
     permanent = True
     text = str(error).removeprefix("nats: ").strip("'") or type(error).__name__
     if "authorization violation" in text.lower():
-        text = "the credentials were refused (authorization violation)"
+        text = refusal
     elif isinstance(error, ssl.SSLCertVerificationError):
         text = f"TLS: its certificate is not trusted: {error.verify_message}"
     elif isinstance(error, ssl.SSLError):
         text = f"TLS: {error.reason or error}"
-    elif isinstance(error, ImportError):
-        text = f"credentials need the package {error.name}: pip install 'disroom[tls]'"
-    elif isinstance(error, OSError) and error.filename is not None:
-        text = f"cannot read {error.filename}: {error.strerror}"
     elif isinstance(error, TimeoutError):
         text, permanent = "it does not answer", False
     elif isinstance(error, OSError) and error.errno is not None and error.errno > 0:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,8 +45,9 @@ class RedisAddress:
         host: Empty where ``path`` is set.
         path: Of the unix socket, empty where ``host`` is set.
         ca_file: Certificates (PEM) to trust in place of the machine's.
-        cert_file: The client's own certificate (PEM), where the server asks for one.
-        key_file: Its key (PEM).
+        cert_file: The client's own certificate (PEM), where the server asks for one, and those
+            between it and the authority's.
+        key_file: Its key (PEM); None where that is in the same file.
     """
 
     host: str = ""
@@ -134,18 +138,38 @@ class RedisAddress:
         return endpoint if options is None else wrapClientTLS(options, endpoint)
 
     def _tls_options(self) -> Any:
-        trusted, own = None, None
+        # Twisted's and pyOpenSSL's errors about a file are of any kind, and do not name it.
+        with _naming(self.ca_file):
+            context = ssl.create_default_context(cafile=self.ca_file)
+        trusted, own, between = None, None, []
         if self.ca_file is not None:
-            found = _PEM_CERTIFICATE.findall(self.ca_file.read_bytes())
-            if not found:
-                raise ValueError(f"{self.ca_file} holds no certificate")
-            trusted = trustRootFromCertificates([Certificate.loadPEM(pem) for pem in found])
+            trusted = trustRootFromCertificates(_certificates(self.ca_file))
         if self.cert_file is not None:
-            pem = self.cert_file.read_bytes()
-            if self.key_file is not None:
-                pem += self.key_file.read_bytes()
-            own = PrivateCertificate.loadPEM(pem)
-        return optionsForClientTLS(self.host, trusted, own)
+            with _naming(self.cert_file):
+                context.load_cert_chain(self.cert_file, self.key_file)
+            between = [each.original for each in _certificates(self.cert_file)[1:]]
+            key = self.key_file or self.cert_file
+            own = PrivateCertificate.loadPEM(self.cert_file.read_bytes() + key.read_bytes())
+        extra = {"extraCertChain": between} if between else {}
+        return optionsForClientTLS(self.host, trusted, own, extraCertificateOptions=extra)
+
+
+@contextmanager
+def _naming(file: Path | None) -> Iterator[None]:
+    try:
+        yield
+    except ssl.SSLError as error:
+        raise ValueError(f"TLS: cannot use {file}: {error.strerror or error}") from None
+    except OSError as error:  # it has no name where the key's file is meant
+        name = error.filename or file
+        raise OSError(error.errno, f"TLS: cannot use {name}: {error.strerror}") from None
+
+
+def _certificates(file: Path) -> list[Certificate]:
+    found = _PEM_CERTIFICATE.findall(file.read_bytes())
+    if not found:
+        raise ValueError(f"{file} holds no certificate")
+    return [Certificate.loadPEM(pem) for pem in found]
 
 
 @dataclass(frozen=True, slots=True)

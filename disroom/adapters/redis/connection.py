@@ -18,6 +18,7 @@ from typing import Any
 
 import txredisapi
 from OpenSSL import SSL
+from service_identity import VerificationError
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, ITCPTransport
 from twisted.logger import Logger
@@ -127,6 +128,8 @@ class RedisConnection(txredisapi.SubscriberProtocol):  # type: ignore[misc]  # i
         if isinstance(why.value, SSL.Error):
             details = ", ".join(str(part[-1]) for part in why.value.args[0])
             self.why = f"TLS failed: {details or 'the connection was cut'}"
+        elif isinstance(why.value, VerificationError):
+            self.why = "TLS failed: its certificate is for another host"
         self._over = True
         if self._watch is not None:
             self._watch.cancel()

@@ -68,7 +68,8 @@ async def dial(
     try:
         endpoint = address.endpoint(reactor, seconds)
     except (OSError, ValueError) as error:
-        raise LinkFailure(f"{what}: {error}", permanent=isinstance(error, ValueError)) from None
+        why = (error.strerror if isinstance(error, OSError) else None) or error
+        raise LinkFailure(f"{what}: {why}", permanent=isinstance(error, ValueError)) from None
     factory = Factory.forProtocol(
         lambda: RedisConnection(
             reactor=reactor, timeout=seconds, address=address, published=published
@@ -95,6 +96,12 @@ async def dial(
 def refused(what: str, address: RedisAddress, error: Exception) -> LinkFailure:
     """Put what came of a command on a new connection in words."""
     why = str(error)
+    if address.tls and " alert " in why:
+        if address.cert_file is not None:
+            why = f"TLS failed: it did not take {address.cert_file}: {why.rpartition(': ')[2]}"
+        elif why.endswith("certificate required"):
+            why = "TLS failed: it wants a certificate: give cert and key"
+            return LinkFailure(f"{what} at {address}: {why}", permanent=True)
     for beginning, words in _REFUSALS:
         if why.startswith(beginning):
             return LinkFailure(f"{what} at {address}: {words}", permanent=True)

@@ -111,7 +111,9 @@ class NatsLogs:
             clock: By which the log waits; its connection goes by the reactor.
         """
         connection = NatsConnection(
-            NatsSettings(urls), clock=reactor, instance_name=f"instance {len(self._logs) + 1}"
+            lambda: NatsSettings(urls),
+            clock=reactor,
+            instance_name=f"instance {len(self._logs) + 1}",
         )
         log = JetStreamRoomLog(connection, settings or self.settings, clock=clock, apply=apply)
         self.connections.append(connection)

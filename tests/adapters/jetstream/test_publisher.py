@@ -144,7 +144,7 @@ class Bench:
 
 
 def _connection(url: str) -> NatsConnection:
-    return NatsConnection(NatsSettings((url,)), clock=reactor, instance_name="test")
+    return NatsConnection(lambda: NatsSettings((url,)), clock=reactor, instance_name="test")
 
 
 @pytest_twisted.async_yield_fixture(  # type: ignore[untyped-decorator]  # it has no annotations

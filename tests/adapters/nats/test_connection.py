@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-import nkeys  # type: ignore[import-untyped]  # it has no annotations
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
@@ -17,56 +13,18 @@ from twisted.internet.defer import Deferred
 
 from disroom.adapters.nats.connection import (
     NatsConnection,
-    NatsSettings,
     NotConnected,
-    StoreStartError,
 )
 from disroom.adapters.nats.inbox import Inbox, NoAnswer, NobodyListens
 from disroom.adapters.nats.message import Incoming
+from tests.adapters.nats.connections import Connections, Messages, answers
 from tests.contract.witness import promise
 from tests.eventually import eventually
-from tests.processes.certificates import Certificates
-from tests.processes.nats import Login, NatsServer
+from tests.processes.nats import NatsServer
 from tests.processes.nats_proxy import NatsProxy
 from tests.processes.ports import ReservedPort
 
 NewNats = Callable[..., NatsServer]
-
-
-@dataclass(slots=True)
-class Connections:
-    """Makes connections and stops them."""
-
-    made: list[NatsConnection] = field(default_factory=list)
-
-    def make(
-        self, *urls: str, addresses: Callable[[], list[str]] | None = None, **settings: Any
-    ) -> NatsConnection:
-        """Make a connection without starting it."""
-        connection = NatsConnection(
-            NatsSettings(urls, **settings),
-            clock=reactor,
-            instance_name="test",
-            addresses=addresses,
-        )
-        self.made.append(connection)
-        return connection
-
-    async def start(self, *urls: str, **settings: Any) -> NatsConnection:
-        """Start a connection."""
-        connection = self.make(*urls, **settings)
-        await connection.start()
-        return connection
-
-    async def refused(self, *urls: str, **settings: Any) -> str:
-        """Why a connection cannot be started; it takes less than 11 s, and no word of a secret."""
-        began = time.monotonic()
-        with pytest.raises(StoreStartError) as error:
-            await self.start(*urls, **settings)
-        assert time.monotonic() - began < 11
-        text = str(error.value)
-        assert "\n" not in text and "secret" not in text
-        return text
 
 
 @pytest_twisted.async_yield_fixture()  # type: ignore[untyped-decorator]  # it has no annotations
@@ -74,34 +32,7 @@ async def connections() -> AsyncIterator[Connections]:
     """Connections that are stopped after the test."""
     made = Connections()
     yield made
-    for connection in made.made:
-        await connection.stop()
-
-
-class Messages:
-    """What a subscription brought."""
-
-    def __init__(self) -> None:
-        self.payloads: list[bytes] = []
-
-    def receive(self, message: Incoming) -> None:
-        """Record a message."""
-        self.payloads.append(message.data)
-
-    async def heard(self, count: int) -> None:
-        """Wait until so many have come."""
-        await eventually(lambda: len(self.payloads) == count, message=lambda: f"{self.payloads}")
-
-
-async def answers(connection: NatsConnection, subject: str) -> bool:
-    """Whether what is published to a subject comes back, within two seconds."""
-    heard = Messages()
-    subscription = connection.subscribe(subject, heard.receive)
-    await connection.flush(2.0)
-    await connection.publish(subject, b"ping")
-    await eventually(lambda: heard.payloads == [b"ping"], 2.0)
-    subscription.cancel()
-    return True
+    await made.stop()
 
 
 # Starting.
@@ -122,121 +53,6 @@ async def test_a_server_that_cannot_be_reached_is_named(connections: Connections
             assert (await text).startswith(f"cannot connect to NATS: {url}: {reason}")
     closed.release()
     silent.release()
-
-
-@pytest.mark.parametrize(
-    ("login", "shown"),
-    [
-        (Login(user="chat", password="right"), {}),
-        (Login(user="chat", password="right"), {"user": "chat", "password": "secret"}),
-        (Login(token="right"), {"token": "secret"}),
-    ],
-)
-@promise
-async def test_wrong_credentials_are_said_to_be_wrong(
-    connections: Connections, new_nats: NewNats, login: Login, shown: dict[str, str]
-) -> None:
-    """The operator reads at once that the server is there and refuses the credentials."""
-    server = new_nats(login=login)
-    began = time.monotonic()
-    text = await connections.refused(server.url, **shown)
-    assert text.endswith("the credentials were refused (authorization violation)")
-    assert time.monotonic() - began < 3
-
-
-@pytest.mark.parametrize(
-    ("login", "shown", "prefix"),
-    [
-        (Login(user="chat", password="se:cret"), {"user": "chat", "password": "se:cret"}, ""),
-        (Login(token="secret"), {"token": "secret"}, ""),
-        (Login(token="secret"), {}, "secret@"),
-        (Login(user="chat", password="secret"), {}, "chat:secret@"),
-    ],
-)
-@promise
-async def test_right_credentials_are_taken(
-    connections: Connections,
-    new_nats: NewNats,
-    login: Login,
-    shown: dict[str, str],
-    prefix: str,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    """A server that demands credentials is used, however they are given; none is logged."""
-    server = new_nats(login=login)
-    url = server.url.replace("://", f"://{prefix}")
-    connection = await connections.start(url, **shown)
-    assert await answers(connection, "any")
-    captured = capfd.readouterr()
-    assert "secret" not in captured.out + captured.err
-
-
-def test_secrets_are_not_shown() -> None:
-    """Settings can be logged."""
-    settings = NatsSettings(("nats://127.0.0.1:4222",), "chat", "secret", "secret")
-    assert "chat" in repr(settings) and "secret" not in repr(settings)
-
-
-@promise
-async def test_an_nkey_is_taken_from_its_file(
-    connections: Connections, new_nats: NewNats, tmp_path: Path
-) -> None:
-    """A server that knows clients by their keys is used, and a missing file is named."""
-    pair = nkeys.from_seed(bytearray(_user_seed()))
-    public = pair.public_key.decode()
-    server = new_nats(extra_config=f"authorization {{ users: [{{ nkey: {public} }}] }}")
-    seed = tmp_path / "user.nk"
-    text = await connections.refused(server.url, nkey_file=seed)
-    assert text.endswith(f"cannot read {seed}: No such file or directory")
-    seed.write_bytes(pair.seed)
-    assert await answers(await connections.start(server.url, nkey_file=seed), "any")
-
-
-def _user_seed() -> bytes:
-    """A seed as NATS writes them: two prefixes, 32 bytes, a CRC-16 (XMODEM), in base 32."""
-    prefixed = bytes([18 << 3 | 20 << 3 >> 5, (20 << 3 & 31) << 3]) + bytes(range(32))
-    crc = 0
-    for byte in prefixed:
-        crc ^= byte << 8
-        for _ in range(8):
-            crc = (crc << 1 ^ 0x1021 if crc & 0x8000 else crc << 1) & 0xFFFF
-    return base64.b32encode(prefixed + crc.to_bytes(2, "little")).rstrip(b"=")
-
-
-@promise
-async def test_tls_is_verified(
-    connections: Connections, new_nats: NewNats, certificates: Certificates, tmp_path: Path
-) -> None:
-    """A server is believed to be the right one by its certificate alone."""
-    server = new_nats(tls=certificates)
-    connection = await connections.start(server.url, ca_file=certificates.authority)
-    assert await answers(connection, "any")
-    text = await connections.refused(server.url)
-    assert "TLS: its certificate is not trusted: " in text
-    other = Certificates(tmp_path)
-    text = await connections.refused(server.url, ca_file=other.authority)
-    assert "TLS: its certificate is not trusted: " in text
-    missing = tmp_path / "missing.pem"
-    text = await connections.refused(server.url, ca_file=missing)
-    assert text.endswith(f"TLS: cannot use {missing}: No such file or directory")
-
-
-@pytest.mark.parametrize("scheme", ["tls", "nats"])
-@promise
-async def test_no_password_is_sent_where_tls_is_demanded_and_not_offered(
-    connections: Connections, new_nats: NewNats, certificates: Certificates, scheme: str
-) -> None:
-    """Who comes between cannot get the password by turning TLS off."""
-    server = new_nats(login=Login(user="chat", password="secret"))
-    with NatsProxy(("127.0.0.1", server.port)) as proxy:
-        text = await connections.refused(
-            proxy.url.replace("nats", scheme),
-            user="chat",
-            password="secret",
-            ca_file=certificates.authority if scheme == "nats" else None,
-        )
-        assert text.endswith("TLS: the server does not offer it")
-        assert not any(b"secret" in seen.frame.raw for seen in proxy.seen)
 
 
 @promise

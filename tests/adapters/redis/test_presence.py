@@ -1,16 +1,19 @@
 """RedisPresence and its connections: what they cost, and what becomes of them."""
 
 import random
+import re
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_twisted
 from twisted.internet import defer
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 
 from disroom.adapters.redis.instance import PresenceStartError
 from disroom.adapters.redis.scripts import members_of
@@ -323,6 +326,77 @@ async def test_tls_is_spoken_to_a_server_that_proves_its_name(
     distrustful = chat.make(server.url, "two", start_timeout=0.1)
     with pytest.raises(PresenceStartError, match="TLS failed: certificate verify failed"):
         await distrustful.presence.start()
+
+
+@promise
+@pytest.mark.needs("redis-server")
+async def test_a_certificate_for_another_host_is_refused(
+    chat: RedisChat, new_redis: NewRedis, tmp_path: Path
+) -> None:
+    """A server that has a certificate of the right authority must be the one that was asked for."""
+    elsewhere = Certificates(tmp_path, hosts=("redis.example.org",))
+    server = new_redis(kind="redis", tls=elsewhere)
+    one = chat.make(server.url, credentials={"ca_file": elsewhere.authority}, start_timeout=0.1)
+    with pytest.raises(PresenceStartError, match="TLS failed: its certificate is for another host"):
+        await one.presence.start()
+
+
+@promise
+@pytest.mark.needs("redis-server")
+async def test_a_server_that_wants_a_certificate_gets_one(
+    chat: RedisChat, new_redis: NewRedis, certificates: Certificates, tmp_path: Path
+) -> None:
+    """Where both sides prove themselves, whoever starts this one reads whose is not taken."""
+    server = new_redis(kind="redis", tls=certificates, mutual=True)
+    own, key = certificates.client_certificate, certificates.client_key
+    one_file = tmp_path / "both.pem"
+    one_file.write_bytes(key.read_bytes() + own.read_bytes() + certificates.authority.read_bytes())
+    for name, shown in (
+        ("one", {"cert_file": own, "key_file": key}),
+        ("two", {"cert_file": one_file}),
+    ):
+        credentials = {"ca_file": certificates.authority, **shown}
+        made = await chat.start(server.url, name, credentials=credentials)
+        await made.claimed(Nick.parse(name), LOBBY)
+    other = Certificates(tmp_path / "other")
+    for words, refused in {
+        "TLS failed: it wants a certificate: give cert and key": {},
+        f"TLS failed: it did not take {other.client_certificate}: ": {
+            "cert_file": other.client_certificate,
+            "key_file": other.client_key,
+        },
+        f"Redis: TLS: cannot use {own}: [X509: KEY_VALUES_MISMATCH]": {
+            "cert_file": own,
+            "key_file": other.client_key,
+        },
+        f"Redis: TLS: cannot use {key}: ": {"cert_file": key, "key_file": key},
+        "Redis: TLS: cannot use /none: No such file or directory": {"cert_file": Path("/none")},
+    }.items():
+        credentials = {"ca_file": certificates.authority, **refused}
+        with pytest.raises(PresenceStartError, match=re.escape(words)):
+            await chat.make(server.url, credentials=credentials, start_timeout=0.1).presence.start()
+
+
+@promise
+@pytest.mark.needs("redis-server")
+async def test_a_certificate_can_be_replaced(
+    chat: RedisChat, new_redis: NewRedis, certificates: Certificates, tmp_path: Path
+) -> None:
+    """It is read again for each connection; one that is no use is in the log until it is."""
+    server = new_redis(kind="redis", tls=certificates, mutual=True)
+    own = tmp_path / "own.pem"
+    content = certificates.client_certificate.read_bytes() + certificates.client_key.read_bytes()
+    own.write_bytes(content)
+    credentials = {"ca_file": certificates.authority, "cert_file": own}
+    one = await chat.start(server.url, credentials=credentials)
+    with capturedLogs() as events:
+        own.write_bytes(b"")
+        server.restart()
+        await eventually(
+            lambda: f"TLS: cannot use {own}" in " ".join(str(formatEvent(e)) for e in events)
+        )
+        own.write_bytes(content)
+        await eventually(lambda: outcome_is(one.presence.users(LOBBY), ""))
 
 
 @pytest.mark.parametrize(
