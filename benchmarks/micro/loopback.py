@@ -26,9 +26,10 @@ from disroom.adapters.nats.credentials import Credentials
 from disroom.adapters.nats.link import NatsLink
 from disroom.adapters.runtime import TwistedRuntime
 from disroom.chat.hub import Hub
-from disroom.chat.interfaces import IRoomFollower, Topic
+from disroom.chat.interfaces import IRoomFollower
 from disroom.chat.limits import Limits
 from disroom.chat.names import RoomName
+from disroom.chat.stored import Topic
 from disroom.transports.client import Reception
 from disroom.transports.connections import Connections
 from disroom.transports.line import LineFactory, LineProtocol, LineSettings

@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Iterator
 
 from disroom.chat.events import Gap, Message, RoomEvent
-from disroom.chat.interfaces import Replay
 from disroom.chat.names import RoomName
+from disroom.chat.stored import Replay
 
 MOST_HELD = 1000
 """Events of a room that wait while it is made up for; the oldest are dropped above it, as a gap."""

@@ -8,9 +8,10 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from disroom.chat.errors import NoSuchNick, PresenceUnavailable, StoreUnavailable
-from disroom.chat.interfaces import Listing, Topic
 from disroom.chat.names import Nick, RoomName
+from disroom.chat.presence import Listing
 from disroom.chat.replies import ListedRoom, RoomList, UserList, Whois
+from disroom.chat.stored import Topic
 
 if TYPE_CHECKING:
     from disroom.chat.hub import Hub

@@ -11,9 +11,10 @@ from __future__ import annotations
 from contextlib import suppress
 
 from disroom.chat.errors import StoreUnavailable
-from disroom.chat.interfaces import IRoomLog, IRuntime, ISignal, Page
+from disroom.chat.interfaces import IRoomLog, IRuntime, ISignal
 from disroom.chat.limits import Limits
 from disroom.chat.room import Room
+from disroom.chat.stored import Page
 
 MOST_HELD = 50_000
 

@@ -17,7 +17,6 @@ from disroom.chat.errors import ChatError, NickLost, PresenceUnavailable, StoreU
 from disroom.chat.events import PrivateMessage, PrivateReceived
 from disroom.chat.histories import Histories
 from disroom.chat.interfaces import (
-    Change,
     ICourier,
     IMember,
     IPresence,
@@ -29,6 +28,7 @@ from disroom.chat.interfaces import (
 from disroom.chat.limits import Limits
 from disroom.chat.moves import window
 from disroom.chat.names import RoomName
+from disroom.chat.presence import Change
 from disroom.chat.replies import Restored
 from disroom.chat.resumption import Absent
 from disroom.chat.room import Room

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from disroom.chat.events import Member
-from disroom.chat.interfaces import Page, Topic, Whereabouts
 from disroom.chat.names import Nick, RoomName
+from disroom.chat.presence import Whereabouts
+from disroom.chat.stored import Page, Topic
 
 
 @dataclass(frozen=True, slots=True)

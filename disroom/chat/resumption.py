@@ -24,9 +24,11 @@ from disroom.chat.errors import (
     StoreUnavailable,
 )
 from disroom.chat.events import Event, Failed, Member, RoomEvent, StoredAfterAll
-from disroom.chat.interfaces import IMember, Replay, Resumed
+from disroom.chat.interfaces import IMember
 from disroom.chat.names import Nick, RoomName
+from disroom.chat.presence import Resumed
 from disroom.chat.replies import Entered, Restored, Resumable
+from disroom.chat.stored import Replay
 from disroom.chat.tokens import Seen, Token
 
 if TYPE_CHECKING:

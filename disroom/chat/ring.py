@@ -18,7 +18,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from disroom.chat.events import Gap, Message
-from disroom.chat.interfaces import Held, Page, Replay
+from disroom.chat.stored import Held, Page, Replay
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,20 +34,13 @@ from disroom.chat.events import (
     Renamed,
     RoomEvent,
 )
-from disroom.chat.interfaces import (
-    Change,
-    Held,
-    IRoomFollower,
-    IRuntime,
-    Page,
-    Replay,
-    Roster,
-    Topic,
-)
+from disroom.chat.interfaces import IRoomFollower, IRuntime
 from disroom.chat.moves import Moves, window
 from disroom.chat.names import RoomName
+from disroom.chat.presence import Change, Roster
 from disroom.chat.replies import UserList
 from disroom.chat.ring import Ring
+from disroom.chat.stored import Held, Page, Replay, Topic
 
 JUST_LEFT_SECONDS = 10.0
 """How long a message of somebody who left is taken for a straggler, not for a new arrival."""

@@ -38,9 +38,10 @@ from disroom.chat.events import (
     RoomEvent,
     StoredAfterAll,
 )
-from disroom.chat.interfaces import IMember, Receipt, Resumed
+from disroom.chat.interfaces import IMember, Receipt
 from disroom.chat.names import Nick, RoomName
 from disroom.chat.outgoing import Outgoing
+from disroom.chat.presence import Resumed
 from disroom.chat.replies import (
     AwaySet,
     Departed,

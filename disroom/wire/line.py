@@ -26,7 +26,6 @@ from disroom.chat.events import (
     Renamed,
     StoredAfterAll,
 )
-from disroom.chat.interfaces import Topic
 from disroom.chat.names import RoomName
 from disroom.chat.replies import (
     AwaySet,
@@ -43,6 +42,7 @@ from disroom.chat.replies import (
     UserList,
     Whois,
 )
+from disroom.chat.stored import Topic
 from disroom.wire.commands import VERBS, Verb
 
 PROMPT = b"Enter your user ID: "

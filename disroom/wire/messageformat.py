@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 
-from disroom.chat import events, interfaces, replies
+from disroom.chat import events, replies
 from disroom.chat.errors import ChatError
 from disroom.chat.names import Nick
+from disroom.chat.stored import Topic
 from disroom.wire import messages
 
 Encode = Callable[[Any], bytes]
@@ -62,7 +63,7 @@ def _members(members: tuple[events.Member, ...]) -> tuple[messages.Member, ...]:
     return tuple(_member(member) for member in members)
 
 
-def _topic(topic: interfaces.Topic | None) -> messages.Topic | None:
+def _topic(topic: Topic | None) -> messages.Topic | None:
     if topic is None:
         return None
     return messages.Topic(topic.text, topic.nick.display, milliseconds(topic.at))

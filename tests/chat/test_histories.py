@@ -16,10 +16,10 @@ from twisted.internet.defer import Deferred
 from disroom.chat.errors import StoreUnavailable
 from disroom.chat.events import Gap, Message
 from disroom.chat.histories import Histories
-from disroom.chat.interfaces import Held, Page
 from disroom.chat.limits import Limits
 from disroom.chat.names import Nick, RoomName
 from disroom.chat.ring import Ring
+from disroom.chat.stored import Held, Page
 from tests.chat.world import Instance, User, World, outcome, run
 
 TEA = RoomName.parse("tea")

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from disroom.chat.events import Joined, Left, MarkedAway, Renamed, RoomEvent
-from disroom.chat.interfaces import Roster
 from disroom.chat.moves import AT_ONCE_BELOW, MOST_SECONDS, window
+from disroom.chat.presence import Roster
 from disroom.chat.replies import UserList
 from tests.chat.test_room import TEA, Seat, Tearoom, person
 

@@ -18,10 +18,11 @@ from hypothesis.stateful import (
 )
 
 from disroom.chat.events import Gap, Joined, Left, MarkedAway, Member, Message, Renamed, RoomEvent
-from disroom.chat.interfaces import Change, Roster, Topic
 from disroom.chat.moves import MOST_SECONDS
 from disroom.chat.names import Nick, RoomName
+from disroom.chat.presence import Change, Roster
 from disroom.chat.room import FRESH_SECONDS, JUST_LEFT_SECONDS, MOST_AHEAD, Room
+from disroom.chat.stored import Topic
 from tests.chat.stepped import SteppedRuntime
 
 TEA = RoomName.parse("Tea")

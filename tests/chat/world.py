@@ -26,24 +26,14 @@ from disroom.chat.events import (
     Renamed,
 )
 from disroom.chat.hub import Hub
-from disroom.chat.interfaces import (
-    Change,
-    IMember,
-    IPresenceWatcher,
-    IRoomFollower,
-    Listing,
-    Page,
-    Replay,
-    Resumed,
-    Roster,
-    Topic,
-    Whereabouts,
-)
+from disroom.chat.interfaces import IMember, IPresenceWatcher, IRoomFollower
 from disroom.chat.limits import Limits
 from disroom.chat.moves import window
 from disroom.chat.names import Nick, RoomName
+from disroom.chat.presence import Change, Listing, Resumed, Roster, Whereabouts
 from disroom.chat.replies import Restored
 from disroom.chat.session import Session
+from disroom.chat.stored import Page, Replay, Topic
 from disroom.chat.tokens import Seen
 from tests.chat.stepped import SteppedRuntime
 

@@ -4,8 +4,9 @@ import pytest
 from zope.interface.verify import verifyObject
 
 from disroom.chat.errors import NickTaken, PresenceUnavailable
-from disroom.chat.interfaces import IPresence, Listing, RoomSummary
+from disroom.chat.interfaces import IPresence
 from disroom.chat.names import Nick, RoomName
+from disroom.chat.presence import Listing, RoomSummary
 from tests.contract.presence_chat import (
     ALICE,
     ATTIC,

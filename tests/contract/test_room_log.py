@@ -13,8 +13,9 @@ from disroom.adapters.jetstream.log import JetStreamRoomLog
 from disroom.adapters.memory.log import MemoryRoomLog, MemoryStream
 from disroom.chat.errors import TextTooLong
 from disroom.chat.events import Message
-from disroom.chat.interfaces import IRoomLog, Page, Replay
+from disroom.chat.interfaces import IRoomLog
 from disroom.chat.names import Nick, RoomName
+from disroom.chat.stored import Page, Replay
 from tests.adapters.jetstream.nats_log import (
     ALICE,
     RUM,

@@ -6,8 +6,9 @@ from typing import Any, cast
 import pytest_twisted
 from zope.interface import implementer
 
-from disroom.chat.interfaces import Change, IPresenceWatcher
+from disroom.chat.interfaces import IPresenceWatcher
 from disroom.chat.names import RoomName
+from disroom.chat.presence import Change
 from tests.eventually import eventually
 
 

@@ -27,8 +27,8 @@ from disroom.chat.events import (
     Renamed,
     StoredAfterAll,
 )
-from disroom.chat.interfaces import Page, Topic, Whereabouts
 from disroom.chat.names import Nick, RoomName
+from disroom.chat.presence import Whereabouts
 from disroom.chat.replies import (
     AwaySet,
     Departed,
@@ -43,6 +43,7 @@ from disroom.chat.replies import (
     UserList,
     Whois,
 )
+from disroom.chat.stored import Page, Topic
 from disroom.chat.text import clean
 from disroom.wire.commands import VERBS
 from disroom.wire.line import (

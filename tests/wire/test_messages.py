@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from disroom.chat import events, replies
 from disroom.chat.errors import NickTaken, NotStored
 from disroom.chat.events import Member
-from disroom.chat.interfaces import Page, Topic, Whereabouts
 from disroom.chat.names import Nick, RoomName
+from disroom.chat.presence import Whereabouts
+from disroom.chat.stored import Page, Topic
 from disroom.wire import messages
 from disroom.wire.messageformat import Encode, MessageFormat, to_json, to_messagepack, welcomed
 

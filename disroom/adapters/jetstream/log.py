@@ -27,8 +27,9 @@ from disroom.adapters.nats.connection import NatsConnection, NatsError, StoreSta
 from disroom.adapters.nats.inbox import Inbox
 from disroom.chat.errors import ChatError, NotStored, StoreUnavailable, TextTooLong
 from disroom.chat.events import Draft, Message
-from disroom.chat.interfaces import IRoomFollower, IRoomLog, Page, Receipt, Replay, Topic
+from disroom.chat.interfaces import IRoomFollower, IRoomLog, Receipt
 from disroom.chat.names import Nick, RoomName
+from disroom.chat.stored import Page, Replay, Topic
 from disroom.wire.envelope import BadEnvelope, Envelope, encode
 
 OLDEST_SERVER = (2, 11)

@@ -17,8 +17,9 @@ from zope.interface import implementer
 
 from disroom.chat.errors import ChatError, NotDelivered, NotStored, StoreUnavailable, TextTooLong
 from disroom.chat.events import Draft, Gap, Message, PrivateMessage
-from disroom.chat.interfaces import ICourier, IRoomFollower, IRoomLog, Page, Receipt, Replay, Topic
+from disroom.chat.interfaces import ICourier, IRoomFollower, IRoomLog, Receipt
 from disroom.chat.names import RoomName
+from disroom.chat.stored import Page, Replay, Topic
 
 
 class MemoryStream:

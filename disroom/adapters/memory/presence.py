@@ -11,17 +11,9 @@ from zope.interface import implementer
 
 from disroom.chat.errors import NickTaken, NoSession, PresenceUnavailable
 from disroom.chat.events import Member
-from disroom.chat.interfaces import (
-    Change,
-    IPresence,
-    IPresenceWatcher,
-    Listing,
-    Resumed,
-    RoomSummary,
-    Roster,
-    Whereabouts,
-)
+from disroom.chat.interfaces import IPresence, IPresenceWatcher
 from disroom.chat.names import Nick, RoomName
+from disroom.chat.presence import Change, Listing, Resumed, RoomSummary, Roster, Whereabouts
 
 
 @dataclass(slots=True)

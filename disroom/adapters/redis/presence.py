@@ -32,16 +32,9 @@ from disroom.adapters.redis.scripts import (
 from disroom.adapters.redis.settings import RedisSettings
 from disroom.chat.errors import NickTaken, NoSession, PresenceUnavailable
 from disroom.chat.events import Member
-from disroom.chat.interfaces import (
-    IPresence,
-    IPresenceWatcher,
-    Listing,
-    Resumed,
-    RoomSummary,
-    Roster,
-    Whereabouts,
-)
+from disroom.chat.interfaces import IPresence, IPresenceWatcher
 from disroom.chat.names import Nick, RoomName
+from disroom.chat.presence import Listing, Resumed, RoomSummary, Roster, Whereabouts
 
 _decode_join = msgspec.msgpack.Decoder(JoinReply).decode
 _decode_users = msgspec.msgpack.Decoder(UsersReply).decode

@@ -16,8 +16,8 @@ from twisted.internet.task import deferLater
 
 from disroom.adapters.redis.connection import RedisConnection, RedisRefused, RedisUnavailable
 from disroom.chat.events import Member
-from disroom.chat.interfaces import Change
 from disroom.chat.names import Nick, RoomName
+from disroom.chat.presence import Change
 
 _NAMES = (
     *("enter", "assert", "held", "disown", "tick", "retire", "reap", "bury"),

@@ -18,8 +18,9 @@ from disroom.adapters.jetstream.stream import StreamSettings
 from disroom.adapters.nats.connection import NatsConnection, NatsSettings
 from disroom.chat.errors import NotStored
 from disroom.chat.events import Draft, Gap, Message
-from disroom.chat.interfaces import Held, IRoomFollower
+from disroom.chat.interfaces import IRoomFollower
 from disroom.chat.names import Nick, RoomName
+from disroom.chat.stored import Held
 from disroom.wire.envelope import Envelope
 from tests.eventually import eventually
 from tests.processes.nats import NatsServer

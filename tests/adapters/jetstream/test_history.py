@@ -15,8 +15,8 @@ from twisted.internet.task import Clock
 
 from disroom.adapters.jetstream.api import Batch, JetStream, Stored
 from disroom.adapters.jetstream.history import Bracket, RoomReader, enough
-from disroom.chat.interfaces import Page
 from disroom.chat.names import RoomName
+from disroom.chat.stored import Page
 from tests.adapters.jetstream.nats_log import (
     RUM,
     TEA,

@@ -14,10 +14,10 @@ from disroom.adapters.memory.log import MemoryCourier, MemoryPost
 from disroom.adapters.memory.presence import MemoryPresence, MemoryPresenceStore
 from disroom.adapters.runtime import TwistedRuntime
 from disroom.chat.hub import Hub
-from disroom.chat.interfaces import Page
 from disroom.chat.limits import Limits
 from disroom.chat.names import Nick, RoomName
 from disroom.chat.session import Session
+from disroom.chat.stored import Page
 from tests.adapters.jetstream.nats_log import (
     RUM,
     TEA,

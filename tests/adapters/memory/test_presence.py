@@ -6,8 +6,8 @@ import pytest
 
 from disroom.adapters.memory.presence import MemoryPresence, MemoryPresenceStore
 from disroom.chat.errors import PresenceUnavailable
-from disroom.chat.interfaces import Change
 from disroom.chat.names import Nick, RoomName
+from disroom.chat.presence import Change
 from tests.contract.witness import Witness, promise
 
 ALICE, BOB = Nick.parse("alice"), Nick.parse("bob")
