@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IDelayedCall, IProtocol, IReactorTime
 from twisted.internet.protocol import connectionDone
+from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from twisted.web.http import NOT_ALLOWED, HTTPChannel
 from twisted.web.resource import Resource
@@ -109,7 +112,7 @@ class WebChannel(HTTPChannel):
             self.site.connections.admit(self)
             self.site.visitors.admit(self)
         except ServerFull as error:
-            self._refuse(_BUSY % error.message.encode())
+            self._turn_away(_BUSY % error.message.encode())
             return
         self._deadline = self.site.clock.callLater(HTTP_SECONDS, self.transport.abortConnection)
 
@@ -169,6 +172,16 @@ class WebChannel(HTTPChannel):
     def refuse_body(self) -> None:
         """Say that nothing is taken here, and close."""
         self._refuse(_NO_BODY)
+
+    def _turn_away(self, answer: bytes) -> None:
+        """Close at once where it can be: see `Client.arrive`, for which there is none yet."""
+        if not isinstance(self.transport, Connection) or self.transport.TLS:
+            self._refuse(answer)
+            return
+        self._refused = True
+        with suppress(OSError):  # nobody is there to read it
+            self.transport.socket.send(answer)
+        self.transport.connectionLost(Failure(ConnectionDone()))
 
     def _refuse(self, answer: bytes) -> None:
         self._refused = True

@@ -254,3 +254,20 @@ def test_a_port_that_systemd_opened(chat: Chat, clients: Clients, tmp_path: Path
         finally:
             process.terminate()
             process.wait(10)
+
+
+def test_a_full_server_turns_browsers_away_in_http(chat: Chat, clients: Clients) -> None:
+    """In one answer, at once; and nobody stays counted."""
+    chat.settings["DISROOM_LIMITS_CONNECTIONS"] = "2"
+    server = chat.instance(options=["--web=127.0.0.1:0"])
+    people: list[LineClient] = []
+    while len(people) < 2:  # the one that looked whether it listens may be counted yet
+        person = LineClient(clients, server.address)
+        if "Welcome" in person.expect("Welcome to DisRoom|server-full"):
+            people.append(person)
+    for _ in range(100):
+        LineClient(clients, server.listening[-1]).expect("503 Service Unavailable")
+    people[0].send_line("exit")
+    people[0].wait_ended()
+    with WebSocketClient(server.listening[-1]) as page:
+        assert page.ask("ping")["type"] == "ok"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
+import sys
 from importlib.resources import files
 
 import pytest
@@ -122,3 +124,12 @@ def test_what_is_no_http_is_refused() -> None:
     browser.type(b"join tea\r\n\r\n")
     assert browser.transport.value().startswith(b"HTTP/1.1 400 ")
     assert browser.transport.disconnecting
+
+
+def test_who_serves_no_page_does_not_pay_for_it() -> None:
+    """The imports cost a tenth of a second, and are left out without --web."""
+    program = (
+        "import sys, disroom.tap;"
+        "sys.exit(bool({'twisted.web', 'wsproto', 'disroom.transports.web'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
