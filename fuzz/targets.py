@@ -21,6 +21,7 @@ from disroom.wire.lineedit import DAMAGE, decode_line
 from disroom.wire.lineinput import LineInput
 from disroom.wire.requests import MOST_ID, OPS, RequestDecoder, from_json, from_messagepack
 from disroom.wire.telnet import MAX_SUBNEGOTIATION, Instruction, Telnet
+from disroom.wire.verbs import parse
 from disroom.wire.websocket import Code, Opcode, WebSocketDecoder
 
 MOST_REPLIES = 3 * (2 * 256 + 2)
@@ -142,7 +143,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
 
 def _command(raw: bytes, talk: bool) -> None:
     try:
-        command = commands.parse(decode_line(raw), talk=talk)
+        command = parse(decode_line(raw), talk=talk)
     except ChatError as error:
         _shown(error_line(error))
         return

@@ -5,12 +5,13 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from benchmarks.micro.conftest import TEXT, Guard
 from disroom.chat.events import Draft, Message
 from disroom.chat.names import Nick, RoomName
-from disroom.wire.commands import Say, parse
+from disroom.wire.commands import Say
 from disroom.wire.envelope import Envelope, decode, encode
 from disroom.wire.line import LineFormat
 from disroom.wire.lineedit import decode_line
 from disroom.wire.lineinput import LineInput
 from disroom.wire.telnet import Telnet
+from disroom.wire.verbs import parse
 
 
 def test_cut_into_lines(benchmark: BenchmarkFixture, guard: Guard) -> None:

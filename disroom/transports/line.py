@@ -37,6 +37,7 @@ from disroom.wire.line import (
 from disroom.wire.lineedit import decode_line
 from disroom.wire.lineinput import LineInput
 from disroom.wire.telnet import Telnet
+from disroom.wire.verbs import parse
 
 ENDLESS_LINES = 16
 """A line of this many times the greatest length, still without an end, closes the connection."""
@@ -235,7 +236,7 @@ class LineProtocol(LineReceiver):
             await self._take_name(self._joining, line.strip())
             return
         self._joining = None
-        command = commands.parse(line, talk=self._talking)
+        command = parse(line, talk=self._talking)
         if command is None:
             return
         own = _OWN.get(type(command))

@@ -43,7 +43,7 @@ from disroom.chat.replies import (
     Whois,
 )
 from disroom.chat.stored import Topic
-from disroom.wire.commands import VERBS, Verb
+from disroom.wire.verbs import VERBS, find_verb
 
 PROMPT = b"Enter your user ID: "
 """The one thing that is sent without a line end."""
@@ -66,9 +66,10 @@ def error_line(error: ChatError) -> str:
     return f"Error: {error.message} ({error.code})"
 
 
-def help_lines(verb: Verb | None) -> tuple[str, ...]:
-    """Explain one verb, or all."""
-    if verb:
+def help_lines(name: str | None) -> tuple[str, ...]:
+    """Explain the verb of this name, or all."""
+    if name:
+        verb = find_verb(name)
         return (f"-- {verb.syntax}: {verb.about}",)
     width = max(len(v.syntax) for v in VERBS)
     return (

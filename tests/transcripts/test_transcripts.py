@@ -11,7 +11,7 @@ import pytest
 
 import disroom
 from disroom.chat.errors import ChatError
-from disroom.wire.commands import VERBS
+from disroom.wire.verbs import VERBS
 from tests.cluster.chat import Chat
 from tests.processes.child import Child
 from tests.processes.disroom import DisroomProcess

@@ -45,7 +45,6 @@ from disroom.chat.replies import (
 )
 from disroom.chat.stored import Page, Topic
 from disroom.chat.text import clean
-from disroom.wire.commands import VERBS
 from disroom.wire.line import (
     NAMED_AT_ONCE,
     PROMPT,
@@ -55,6 +54,7 @@ from disroom.wire.line import (
     error_line,
     help_lines,
 )
+from disroom.wire.verbs import VERBS
 
 PROTOCOL = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
 DAY = datetime(2026, 11, 24, 15, 4, tzinfo=UTC).timestamp()
@@ -354,7 +354,7 @@ def test_help_explains_every_verb_within_a_terminals_width() -> None:
         assert line.startswith(f"  {verb.syntax} ")
         assert line.endswith(verb.about)
         assert len(line) < 80
-        assert help_lines(verb) == (f"-- {verb.syntax}: {verb.about}",)
+        assert help_lines(verb.name) == (f"-- {verb.syntax}: {verb.about}",)
     assert every[-1].startswith("-- ")
 
 

@@ -11,8 +11,8 @@ from disroom.chat.errors import ChatError, NoRoom
 from disroom.chat.names import RoomName
 from disroom.client.terminal.paint import Line, Painter, error, people, remark
 from disroom.wire import commands, messages
-from disroom.wire.commands import VERBS
 from disroom.wire.errors import UnknownCommand
+from disroom.wire.verbs import VERBS, find_verb, parse
 
 LISTED = 200
 """Members named in one list."""
@@ -85,7 +85,7 @@ class Conversation:
         What is said is sent without waiting for it to be stored, so that the next can be typed.
         """
         try:
-            command = commands.parse(line, talk=True)
+            command = parse(line, talk=True)
             if isinstance(command, commands.Exit):
                 return False
             if isinstance(command, commands.Post):
@@ -237,7 +237,10 @@ class Conversation:
             self._show(remark(line))
 
     async def _help(self, command: commands.Help) -> None:
-        shown = [command.verb] if command.verb else [v for v in VERBS if v.name not in ELSEWHERE]
+        if command.verb:
+            shown = [find_verb(command.verb)]
+        else:
+            shown = [verb for verb in VERBS if verb.name not in ELSEWHERE]
         width = max(len(verb.syntax) for verb in shown)
         for verb in shown:
             self._show(remark(f"/{verb.syntax:<{width}}  {verb.about}"))

@@ -20,7 +20,7 @@ from prompt_toolkit.styles import Style
 from disroom.client import Chat
 from disroom.client.terminal.conversation import ELSEWHERE, Conversation
 from disroom.client.terminal.paint import STYLES, Line, remark
-from disroom.wire.commands import VERBS
+from disroom.wire.verbs import VERBS
 
 _STYLE = Style.from_dict(STYLES)
 
