@@ -31,7 +31,7 @@ from disroom.adapters.nats.connection import NatsConnection, StoreStartError
 from disroom.adapters.nats.courier import NatsCourier
 from disroom.adapters.nats.settings import NatsSettings
 from disroom.adapters.redis.address import RedisAddress, RedisPlace
-from disroom.adapters.redis.instance import PresenceStartError
+from disroom.adapters.redis.instance import PresenceStartError, RedisInstance
 from disroom.adapters.redis.presence import RedisPresence
 from disroom.adapters.rivals import Rivals
 from disroom.adapters.runtime import TwistedRuntime
@@ -164,13 +164,15 @@ def instance(
     )
     courier = NatsCourier(nats, clock=reactor, prefix=config.stream.subjects)
     presence = RedisPresence(
-        reactor=reactor,
-        settings=settings.redis_settings(config),
-        address=find_redis,
-        instance_name=name,
-        fresh_id=runtime.fresh_id,
-        alone=lambda: alone or (brokers is not None and brokers.alone),
-        reincarnated=courier.set_incarnation,
+        RedisInstance(
+            reactor=reactor,
+            settings=settings.redis_settings(config),
+            address=find_redis,
+            instance_name=name,
+            fresh_id=runtime.fresh_id,
+            alone=lambda: alone or (brokers is not None and brokers.alone),
+            reincarnated=courier.set_incarnation,
+        )
     )
     rivals = Rivals(nats, presence, clock=reactor, prefix=config.stream.subjects)
     hub = Hub(

@@ -8,6 +8,7 @@ from twisted.internet import defer, reactor
 
 from disroom.adapters.memory.presence import MemoryPresence, MemoryPresenceStore
 from disroom.adapters.redis.address import RedisAddress
+from disroom.adapters.redis.instance import RedisInstance
 from disroom.adapters.redis.presence import RedisPresence
 from disroom.adapters.redis.settings import RedisSettings
 from disroom.chat.errors import ChatError
@@ -53,12 +54,14 @@ class Chat:
         address = RedisAddress.parse(self._server.url)
         first = not self._started
         return RedisPresence(
-            reactor=reactor,
-            settings=RedisSettings(prefix=self._prefix, keeps_empty=True, grace=self.grace),
-            address=lambda: address,
-            instance_name=name,
-            fresh_id=secrets.token_urlsafe,
-            alone=lambda: first,
+            RedisInstance(
+                reactor=reactor,
+                settings=RedisSettings(prefix=self._prefix, keeps_empty=True, grace=self.grace),
+                address=lambda: address,
+                instance_name=name,
+                fresh_id=secrets.token_urlsafe,
+                alone=lambda: first,
+            )
         )
 
     async def close(self) -> None:

@@ -35,9 +35,20 @@ class RedisInstance:
     channel for each room would cost every join and leave a second command, and leave a moment
     between subscribing and reading the roster.)
 
-    Its arguments are those of `RedisPresence`.
+    Args:
+        reactor: To connect with and to wait by.
+        settings: Times and the prefix.
+        address: Where Redis is, or who knows; asked at each attempt to connect, so it may change.
+        instance_name: Of this instance; an earlier incarnation of that name is superseded.
+        fresh_id: Makes incarnations: ids that occur once.
+        alone: Whether no other instance can have sessions, so that an empty store need not settle
+            at the start; asked then.
+        reincarnated: Called when the lease was lost and the instance has a new incarnation.
+        clock: Seconds that also pass while the machine sleeps.
 
     Attributes:
+        reactor: As given.
+        clock: As given.
         holdings: What is to be found in the store, and what is owed to it.
         lease: The standing with the store.
         watcher: Who hears of changes.
@@ -57,7 +68,8 @@ class RedisInstance:
     ) -> None:
         self.holdings = Holdings()
         self.watcher: IPresenceWatcher | None = None
-        self._reactor = reactor
+        self.reactor = reactor
+        self.clock = clock
         self._settings = settings
         self._subscribed = False
         self._scripts = PresenceScripts(prefix=settings.prefix, keeps_empty=settings.keeps_empty)
@@ -112,7 +124,7 @@ class RedisInstance:
             for loop, seconds in self._loops.items():
                 loop.start(seconds)
             settled = Deferred.fromCoroutine(self.lease.settled())
-            await settled.addTimeout(settings.settle + settings.start_timeout, self._reactor)
+            await settled.addTimeout(settings.settle + settings.start_timeout, self.reactor)
             await self._tick()  # a predecessor's users are gone when this returns
         except LinkFailure as failure:
             await self._close()
@@ -126,7 +138,7 @@ class RedisInstance:
         self._stop_loops()
         try:
             retired = Deferred.fromCoroutine(self.lease.retire("going down"))
-            await retired.addTimeout(self._settings.stop_timeout, self._reactor)
+            await retired.addTimeout(self._settings.stop_timeout, self.reactor)
         except (RedisUnavailable, TimeoutError):
             if self.holdings.sessions:
                 _log.warn("Redis was not told that this server stops; its users linger a while")
@@ -172,7 +184,7 @@ class RedisInstance:
             RedisUnavailable: At once while the connection is away; or the script may have been run;
                 or nothing came of waiting.
         """
-        seconds, settings = self._reactor.seconds, self._settings
+        seconds, settings = self.reactor.seconds, self._settings
         deadline, settling, mended = seconds() + settings.timeout, False, False
         while True:
             connection = await self.lease.standing(deadline)
@@ -184,7 +196,7 @@ class RedisInstance:
                     deadline, settling = seconds() + settings.settle + 1, True
                 left = msgspec.msgpack.decode(reply.body, type=float) / 1000
                 patience = max(0.0, deadline - seconds())
-                await deferLater(self._reactor, min(left, patience) + SETTLE_MARGIN)
+                await deferLater(self.reactor, min(left, patience) + SETTLE_MARGIN)
             elif reply.status == "session" and mended:
                 raise RedisUnavailable("the session is not in the store")
             else:

@@ -6,17 +6,14 @@ share, and all keys, are in ``store.lua``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 from zope.interface import implementer
 
-from disroom.adapters.redis.address import RedisPlace
 from disroom.adapters.redis.connection import RedisUnavailable
 from disroom.adapters.redis.holdings import Held
 from disroom.adapters.redis.instance import RedisInstance
-from disroom.adapters.redis.lease import boot_time
 from disroom.adapters.redis.scripts import (
     EmptiedReply,
     JoinReply,
@@ -29,7 +26,6 @@ from disroom.adapters.redis.scripts import (
     VersionsReply,
     members_of,
 )
-from disroom.adapters.redis.settings import RedisSettings
 from disroom.chat.errors import NickTaken, NoSession, PresenceUnavailable
 from disroom.chat.events import Member
 from disroom.chat.interfaces import IPresence, IPresenceWatcher
@@ -51,46 +47,14 @@ _decode_agreed = msgspec.msgpack.Decoder(bool).decode
 
 @implementer(IPresence)
 class RedisPresence:
-    """Presence for one instance.
+    """Presence for one instance, with which it starts and stops."""
 
-    Args:
-        reactor: To connect with and to wait by.
-        settings: Times and the prefix.
-        address: Where Redis is, or who knows; asked at each attempt to connect, so it may change.
-        instance_name: Of this instance; an earlier incarnation of that name is superseded.
-        fresh_id: Makes incarnations: ids that occur once.
-        alone: Whether no other instance can have sessions, so that an empty store need not settle
-            at the start; asked then.
-        reincarnated: Called when the lease was lost and the instance has a new incarnation.
-        clock: Seconds that also pass while the machine sleeps.
-    """
-
-    def __init__(
-        self,
-        *,
-        reactor: Any,
-        settings: RedisSettings,
-        address: Callable[[], RedisPlace],
-        instance_name: str,
-        fresh_id: Callable[[], str],
-        alone: Callable[[], bool] = lambda: False,
-        reincarnated: Callable[[str], None] = lambda incarnation: None,
-        clock: Callable[[], float] = boot_time,
-    ) -> None:
-        self._instance = RedisInstance(
-            reactor=reactor,
-            settings=settings,
-            address=address,
-            instance_name=instance_name,
-            fresh_id=fresh_id,
-            alone=alone,
-            reincarnated=reincarnated,
-            clock=clock,
-        )
-        self._reactor = reactor
-        self._clock = clock
-        self._lease = self._instance.lease
-        self._holdings = self._instance.holdings
+    def __init__(self, instance: RedisInstance) -> None:
+        self._instance = instance
+        self._reactor = instance.reactor
+        self._clock = instance.clock
+        self._lease = instance.lease
+        self._holdings = instance.holdings
 
     @property
     def incarnation(self) -> str:

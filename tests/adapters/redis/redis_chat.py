@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet import reactor
 
 from disroom.adapters.redis.address import RedisAddress, RedisSentinels, is_sentinel_url
+from disroom.adapters.redis.instance import RedisInstance
 from disroom.adapters.redis.presence import RedisPresence
 from disroom.adapters.redis.settings import RedisSettings
 from disroom.chat.errors import ChatError
@@ -122,14 +123,16 @@ class RedisChat:
         incarnations: list[str] = []
         first = not self.started
         presence = RedisPresence(
-            reactor=reactor,
-            settings=RedisSettings(**{"prefix": self.prefix, **QUICK, **settings}),
-            address=lambda: kind(where()).parse(where(), **credentials or {}),
-            instance_name=name,
-            fresh_id=secrets.token_urlsafe,
-            alone=lambda: first if alone is None else alone,
-            reincarnated=incarnations.append,
-            **({} if clock is None else {"clock": clock}),
+            RedisInstance(
+                reactor=reactor,
+                settings=RedisSettings(**{"prefix": self.prefix, **QUICK, **settings}),
+                address=lambda: kind(where()).parse(where(), **credentials or {}),
+                instance_name=name,
+                fresh_id=secrets.token_urlsafe,
+                alone=lambda: first if alone is None else alone,
+                reincarnated=incarnations.append,
+                **({} if clock is None else {"clock": clock}),
+            )
         )
         incarnations.append(presence.incarnation)
         made = Instance(presence, Witness(), incarnations)
