@@ -22,6 +22,7 @@ CONNECT_SECONDS = 3.0
 """How long a broker may take to accept a connection, for each of its addresses."""
 
 SHORTEST_LEASE = 2.0
+SHORTEST_SETTLE = 0.1
 
 _NATS_PORT = 4222
 _REDIS_PORT = 6379
@@ -47,6 +48,10 @@ def check(config: Config) -> None:
     if config.presence.lease < SHORTEST_LEASE:
         raise ConfigError(
             f"presence.lease: at least {SHORTEST_LEASE:g}s; it is renewed each second"
+        )
+    if config.presence.settle < SHORTEST_SETTLE:
+        raise ConfigError(
+            f"presence.settle: at least {SHORTEST_SETTLE:g}s; users are put back in it"
         )
     for option, endpoint in [
         *(("--listen", each) for each in config.server.listen),

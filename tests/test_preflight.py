@@ -98,6 +98,7 @@ def test_options(options: list[str], words: str, tmp_path: Path) -> None:
         ("[limits]\nbacklog = 1000", "limits.backlog"),
         ("[limits]\ntext_bytes = 5000", "limits.text_bytes: cannot be greater"),
         ("[presence]\nlease = '500ms'", "presence.lease: at least 2s"),
+        ("[presence]\nsettle = 0", "presence.settle: at least 0.1s"),
         ("[server]\ntimezone = 'Mars/Base'", "server.timezone: there is no 'Mars/Base'"),
         ("[server]\ntimezone = '../zone'", "server.timezone: there is no '../zone'"),
         ("server = 1", "server"),

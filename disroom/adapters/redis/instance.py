@@ -92,6 +92,7 @@ class RedisInstance:
             reactor=reactor,
             address=address,
             timeout=settings.timeout,
+            longest_pause=settings.longest_pause,
             prepare=self._enter,
             ended=self.lease.left,
         )
@@ -100,6 +101,7 @@ class RedisInstance:
             reactor=reactor,
             address=address,
             timeout=settings.timeout,
+            longest_pause=settings.longest_pause,
             prepare=self._subscribe,
             published=self._published,
         )

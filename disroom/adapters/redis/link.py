@@ -15,8 +15,7 @@ from disroom.adapters.redis.dialer import LinkFailure, dial, refused
 from disroom.adapters.redis.sentinel import find_master
 
 FIRST_PAUSE = 0.05
-LONGEST_PAUSE = 0.5
-"""Seconds between attempts: doubled from the first to the longest."""
+"""Seconds between the first attempts; doubled from then on."""
 
 _log = Logger()
 
@@ -36,6 +35,7 @@ class RedisLink:
         reactor: To connect with and to wait by.
         address: Where Redis is now, or who knows.
         timeout: Seconds for the connection, and for each command.
+        longest_pause: Between two attempts.
         prepare: Makes a new connection ready; if it fails, the connection is given up.
         ended: Called when a connection that was ready, or was being prepared, is gone.
         published: As `RedisConnection` has it.
@@ -48,6 +48,7 @@ class RedisLink:
         reactor: Any,
         address: Callable[[], RedisPlace],
         timeout: float,
+        longest_pause: float,
         prepare: Callable[[RedisConnection], Awaitable[None]],
         ended: Callable[[], None] = lambda: None,
         published: Callable[[bytes], None] | None = None,
@@ -57,6 +58,7 @@ class RedisLink:
         self._reactor = reactor
         self._address = address
         self._timeout = timeout
+        self._longest_pause = longest_pause
         self._prepare = prepare
         self._ended = ended
         self._published = published
@@ -82,7 +84,7 @@ class RedisLink:
                 if failure.permanent or self._reactor.seconds() + pause > deadline:
                     raise
             await deferLater(self._reactor, pause)
-            pause = min(pause * 2, LONGEST_PAUSE)
+            pause = min(pause * 2, self._longest_pause)
         self._keeping = Deferred.fromCoroutine(self._keep(connection))
         self._keeping.addErrback(self._stopped)
 
@@ -117,7 +119,7 @@ class RedisLink:
         pause, reported = FIRST_PAUSE, ""
         while True:
             await deferLater(self._reactor, pause)
-            pause = min(pause * 2, LONGEST_PAUSE)
+            pause = min(pause * 2, self._longest_pause)
             try:
                 return await self._open()
             except LinkFailure as failure:

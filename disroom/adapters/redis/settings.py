@@ -32,3 +32,11 @@ class RedisSettings:
     start_timeout: float = 5.0
     stop_timeout: float = 2.0
     keeps_empty: bool = False
+
+    @property
+    def longest_pause(self) -> float:
+        """Between two attempts to connect: half a second, or half of what there is to settle in.
+
+        The first instance to find a store empty opens the window; the others must be back in it.
+        """
+        return min(0.5, self.settle / 2)

@@ -255,3 +255,22 @@ async def test_a_replica_that_was_behind_takes_over(chat: RedisChat, new_redis: 
     assert roster.version > before
     await two.claimed(BOB)
     assert (await one.presence.users(ATTIC)).members == ()
+
+
+@promise
+async def test_instances_try_often_enough_to_be_back_in_a_short_window(
+    chat: RedisChat, new_redis: NewRedis
+) -> None:
+    """However long Redis was away, both have put their users back before the window ends."""
+    server = new_redis()
+    asked: list[float] = []
+
+    def where() -> str:
+        asked.append(time.monotonic())
+        return server.url
+
+    await chat.start(where, settle=0.1)
+    server.kill()
+    asked.clear()
+    # By the longest pause there is otherwise, two connections make 12 attempts in 2 s.
+    await eventually(lambda: len(asked) >= 30, 2.0)
