@@ -15,9 +15,6 @@ from disroom.wire import messages
 NICK_ATTEMPTS = 40
 """How often the nick is asked for again while the lost session may still hold it."""
 
-_FOR_A_MOMENT = frozenset({"store-unavailable", "presence-unavailable"})
-"""Codes after which the first request is made again."""
-
 
 @dataclass(slots=True)
 class Identity:
@@ -104,7 +101,7 @@ class Arrival:
             return
         held = why.code == "nick-taken" and who.lost and who.refused < NICK_ATTEMPTS
         who.refused += held
-        self._tell_refused(why, held or why.code in _FOR_A_MOMENT)
+        self._tell_refused(why, held or why.for_a_moment)
 
     def _welcomed(self, told: messages.Welcomed) -> None:
         who = self._who
@@ -122,7 +119,13 @@ class Arrival:
             for room in away:
                 if room.entered_once and room.name not in there:
                     self._take(messages.Gap(room.name))
-        self._rejoin = Rejoin(away, send=self._send, take=self._take, done=self._rejoined)
+        self._rejoin = Rejoin(
+            away,
+            send=self._send,
+            take=self._take,
+            done=self._rejoined,
+            again=lambda why: self._tell_refused(why, True),
+        )
         self._rejoin.begin()
 
     def _find(self, inside: messages.InRoom) -> None:

@@ -24,6 +24,11 @@ class ChatFailed(Exception):
         super().__init__(message)
         self.code = code
 
+    @property
+    def for_a_moment(self) -> bool:
+        """Whether the same may well succeed in a moment: a store behind the server is away."""
+        return self.code in ("store-unavailable", "presence-unavailable")
+
     def again(self) -> ChatFailed:
         """The same for somebody else, so that tracebacks do not mix."""
         copy = ChatFailed(self.code, str(self))

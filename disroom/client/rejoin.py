@@ -27,6 +27,7 @@ class Rejoin:
         send: Sends a request.
         take: Takes the next event of a room, if it is new.
         done: Called when it is done with all rooms, with those that could not be joined.
+        again: Called where a store behind the server is away: on another connection, it is hoped.
     """
 
     def __init__(
@@ -36,11 +37,13 @@ class Rejoin:
         send: Send,
         take: Callable[[RoomEvent], None],
         done: Callable[[Mapping[str, ChatFailed]], None],
+        again: Callable[[ChatFailed], None],
     ) -> None:
         self._rooms = tuple(rooms)
         self._send = send
         self._take = take
         self._done = done
+        self._again = again
         self._held: dict[str, deque[RoomEvent]] = {room.name: deque() for room in self._rooms}
         self._failed: dict[str, ChatFailed] = {}
 
@@ -77,11 +80,20 @@ class Rejoin:
         def joined(outcome: Outcome) -> None:
             if isinstance(outcome, messages.Entered):
                 self._joined(room, outcome)
-            elif isinstance(outcome, ChatFailed) and outcome.code != "disconnected":
-                self._failed[room.name] = outcome
+            elif failure := self._final(outcome):
+                self._failed[room.name] = failure
                 self._finish(room)
 
         self._send("join", {"room": room.name}, messages.Entered, joined)
+
+    def _final(self, outcome: Outcome) -> ChatFailed | None:
+        """A failure that is to be lived with, if it is one."""
+        if not isinstance(outcome, ChatFailed) or outcome.code == "disconnected":
+            return None
+        if outcome.for_a_moment:
+            self._again(outcome)
+            return None
+        return outcome
 
     def _joined(self, room: Room, told: messages.Entered) -> None:
         self._held[told.room] = self._held.pop(room.name)
@@ -106,7 +118,7 @@ class Rejoin:
                     self._ask_before(room, read)
                 else:
                     self._read(room, read, position=position)
-            elif isinstance(outcome, ChatFailed) and outcome.code != "disconnected":
+            elif self._final(outcome):
                 self._read(room, backlog, lost=True)
 
         asked = {"room": room.name, "count": MOST_READ_BACK}
@@ -118,7 +130,7 @@ class Rejoin:
         def answered(outcome: Outcome) -> None:
             if isinstance(outcome, messages.History):
                 self._read(room, read, lost=not _reaches_back(outcome.messages, room))
-            elif isinstance(outcome, ChatFailed) and outcome.code != "disconnected":
+            elif self._final(outcome):
                 self._read(room, read, lost=True)
 
         asked = {"room": room.name, "count": 1, "before": read[0].seq}

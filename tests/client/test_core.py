@@ -282,6 +282,15 @@ def test_a_last_message_that_is_gone_leaves_a_gap() -> None:
     assert server.story()[1:] == ["#tea gap 8..19", "#tea 20 hi"]
 
 
+def test_a_gap_is_told_once() -> None:
+    """Though the history, and the server after it, both know of it."""
+    server = talking("tea")
+    for _ in range(2):
+        server.tell("gap", room="tea", first=6, last=9)
+    server.said(10)
+    assert server.story() == ["#tea gap 6..9", "#tea 10 hi"]
+
+
 def test_a_room_that_was_not_entered_yet_is_not_read_from_its_beginning() -> None:
     """Who loses the connection while it first joins is not given the past as news."""
     server = Server(Core("ann", ["tea"]))
@@ -350,6 +359,30 @@ def test_a_nick_that_somebody_has_is_the_end_at_the_beginning() -> None:
     assert codes(waiting) == ["nick-taken"]
     assert server.core.closed is not None
     assert codes(send(server)) == ["nick-taken"]
+
+
+@pytest.mark.parametrize("code", ["store-unavailable", "presence-unavailable"])
+@pytest.mark.parametrize("op", ["join", "history"])
+def test_a_return_while_a_store_is_away_costs_no_room(op: str, code: str) -> None:
+    """It is made again until it succeeds."""
+    server = talking("tea")
+    server.lose()
+    begun_anew(server)
+    if op == "history":
+        server.ok(server.next(), **entered(message(9), older=True, seq=9))
+    asked = server.next()
+    assert asked["op"] == op
+    server.refuse(asked, code)
+    assert server.core.hangs_up
+    server.lose()
+    server.connect()
+    server.welcome(server.next(), session="s9", token="s9.two")
+    server.ok(server.next(), **entered(message(5), message(9), seq=9))
+    assert list(server.core.rooms) == ["tea"]
+    assert server.core.connected
+    story = server.story()
+    assert story[-1] == "#tea 9 hi"
+    assert "notrejoined" not in story
 
 
 @pytest.mark.parametrize("code", ["store-unavailable", "presence-unavailable"])

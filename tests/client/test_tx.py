@@ -69,6 +69,9 @@ def test_a_service_can_be_started_again() -> None:
     reactor.advance(0)
     assert len(reactor.tcpClients) == 1
     assert list(chat.rooms) == ["tea"]
+    answer: Any = chat.motd()
+    answer.addErrback(lambda failure: None)
+    assert not answer.called  # it waits for a connection
     chat.stopService()
 
 

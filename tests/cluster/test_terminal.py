@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 from pathlib import Path
 
@@ -86,6 +87,21 @@ def test_typing_is_helped(chat: Chat, clients: Clients, tmp_path: Path) -> None:
     bob.send_line("send and this is read, too")
     ann.see("#tea bob: and this is read, too")
     assert ann.leave() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_closing_the_window_is_leaving(
+    chat: Chat, clients: Clients, tmp_path: Path, number: signal.Signals
+) -> None:
+    """Others see it at once, and the nick is free."""
+    server = chat.instance()
+    bob = user(clients, server, "bob", "tea")
+    ann = Terminal(clients, tmp_path, *at(server), "-n", "ann", "-r", "tea")
+    ann.see("#tea>")
+    os.kill(ann.program.pid, number)
+    bob.expect("<-- ann left$")
+    assert ann.program.wait_exit() == 130
+    assert "Traceback" not in ann.text
 
 
 @pytest.mark.parametrize(("env", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])

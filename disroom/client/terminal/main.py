@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import getpass
+import signal
 import ssl
 import sys
 from collections.abc import Callable, Coroutine
@@ -120,6 +121,15 @@ async def _converse(
     return 0
 
 
+async def _leaving_well(work: Coroutine[Any, Any, int]) -> int:
+    """Leave the chat, too, when the window is closed or the program is told to stop."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    return await work
+
+
 def _chat(options: argparse.Namespace, rooms: list[str]) -> Chat:
     tls = ssl.create_default_context(cafile=options.ca) if options.ca else None
     return connect(
@@ -174,13 +184,14 @@ def main(arguments: list[str] | None = None) -> int:
     if on_terminal and find_spec("prompt_toolkit") is None:
         print("disroom-chat: a prompt needs pip install 'disroom[client]'", file=sys.stderr)
         return 2
+    chat = chat_at_prompt if on_terminal else chat_by_lines
     try:
-        return asyncio.run(chat_at_prompt(options) if on_terminal else chat_by_lines(options))
+        return asyncio.run(_leaving_well(chat(options)))
     except ValueError as error:  # an address is none
         print(f"disroom-chat: {error}", file=sys.stderr)
         return 2
     except OSError as error:  # of --ca, or standard output is closed
         print(f"disroom-chat: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         return 130
