@@ -63,6 +63,7 @@ class AioShell:
         """See `Shell`."""
         await deferred(self.chat.__aenter__())
         self._hearing = deferred(self._hear())
+        await eventually(lambda: self.events)
 
     async def _hear(self) -> None:
         try:
