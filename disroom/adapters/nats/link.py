@@ -138,7 +138,7 @@ class NatsLink:
         cut_off = isinstance(error, OSError) and not isinstance(
             error, TimeoutError | ssl.SSLCertVerificationError
         )
-        if not cut_off or not self._client._server_info.get("tls_verify"):
+        if not cut_off or not self._client.server_says("tls_verify"):
             return explained(url, error, self._credentials.refusal)
         shown = self._settings.cert_file
         text = f"did not take {shown}" if shown else "wants a certificate: give cert and key"
@@ -167,7 +167,7 @@ class NatsLink:
     def _check_tls(self) -> None:
         # To nats-py a tls:// URL is leave to use TLS; whether it does is the server's choice, and
         # what the server chose is to be had nowhere else.
-        if self._demands_tls and not self._client._server_info.get("tls_required"):
+        if self._demands_tls and not self._client.server_says("tls_required"):
             raise _NoTlsOffered("TLS: the server does not offer it")
 
     async def _failed(self, error: Exception) -> None:
@@ -270,14 +270,8 @@ class NatsLink:
             await within(CLOSE_SECONDS, self._clock, deferred(self._client.close()))
         except Exception as error:
             self._log.debug("closing a connection to NATS: {error!r}", error=error)
-        # Where its socket fails meanwhile, nats-py's close ends half-way: its tasks are left.
-        # Where the peer takes nothing it does not end at all, nor does the socket's own close.
-        for subscription in self._subscriptions:
-            subscription._stop_processing()
+        self._client.abort(self._subscriptions)
         self._subscriptions.clear()
-        writer = getattr(self._client._transport, "_io_writer", None)
-        if writer is not None:
-            writer.transport.abort()
 
 
 def _logged(result: Deferred[object], log: Logger, what: str) -> None:
