@@ -19,7 +19,7 @@ from benchmarks.micro.sinks import Sink
 from disroom.adapters.jetstream.feed import RoomFeed
 from disroom.adapters.jetstream.log import JetStreamRoomLog
 from disroom.adapters.jetstream.stream import StreamSettings
-from disroom.adapters.memory.log import MemoryCourier, MemoryPost
+from disroom.adapters.memory.courier import MemoryCourier, MemoryPost
 from disroom.adapters.memory.presence import MemoryPresence, MemoryPresenceStore
 from disroom.adapters.nats.connection import NatsConnection, NatsSettings
 from disroom.adapters.nats.credentials import Credentials

@@ -7,7 +7,8 @@ from twisted.internet.task import Clock
 
 from benchmarks.micro.conftest import Guard
 from benchmarks.micro.sinks import Sink
-from disroom.adapters.memory.log import MemoryCourier, MemoryPost, MemoryRoomLog, MemoryStream
+from disroom.adapters.memory.courier import MemoryCourier, MemoryPost
+from disroom.adapters.memory.log import MemoryRoomLog, MemoryStream
 from disroom.adapters.memory.presence import MemoryPresence, MemoryPresenceStore
 from disroom.adapters.runtime import TwistedRuntime
 from disroom.chat.events import Message

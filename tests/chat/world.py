@@ -10,7 +10,8 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from disroom.adapters.memory.log import MemoryCourier, MemoryPost, MemoryRoomLog, MemoryStream
+from disroom.adapters.memory.courier import MemoryCourier, MemoryPost
+from disroom.adapters.memory.log import MemoryRoomLog, MemoryStream
 from disroom.adapters.memory.presence import MemoryPresence, MemoryPresenceStore
 from disroom.chat.errors import ChatError
 from disroom.chat.events import (

@@ -9,7 +9,7 @@ import pytest_twisted
 from twisted.internet import reactor
 from zope.interface.verify import verifyObject
 
-from disroom.adapters.memory.log import MemoryCourier, MemoryPost
+from disroom.adapters.memory.courier import MemoryCourier, MemoryPost
 from disroom.adapters.nats.connection import NatsConnection, NatsSettings
 from disroom.adapters.nats.courier import NatsCourier
 from disroom.chat.errors import NotDelivered

@@ -1,8 +1,4 @@
-"""The room log and the courier in memory: for one process, and for the tests of all the rest.
-
-They keep to the same contracts as the ones on NATS. Several `MemoryRoomLog` on one `MemoryStream`
-are as many instances on one stream.
-"""
+"""The room log in memory. Several `MemoryRoomLog` on one `MemoryStream` are as many instances."""
 
 from __future__ import annotations
 
@@ -15,9 +11,9 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from disroom.chat.errors import ChatError, NotDelivered, NotStored, StoreUnavailable, TextTooLong
-from disroom.chat.events import Draft, Gap, Message, PrivateMessage
-from disroom.chat.interfaces import ICourier, IRoomFollower, IRoomLog, Receipt
+from disroom.chat.errors import ChatError, NotStored, StoreUnavailable, TextTooLong
+from disroom.chat.events import Draft, Gap, Message
+from disroom.chat.interfaces import IRoomFollower, IRoomLog, Receipt
 from disroom.chat.names import RoomName
 from disroom.chat.stored import Page, Replay, Topic
 
@@ -272,38 +268,6 @@ class MemoryRoomLog:
     async def purge(self, room: RoomName, upto: int) -> None:
         """Remove a room's messages up to a seq; see `IRoomLog`."""
         self._stream.purge(room, upto)
-
-
-class MemoryPost:
-    """What couriers in memory share: who serves which incarnation.
-
-    Attributes:
-        silent: Incarnations that do not answer.
-    """
-
-    def __init__(self) -> None:
-        self.silent: set[str] = set()
-        self.serving: dict[str, Callable[[PrivateMessage], bool]] = {}
-
-
-@implementer(ICourier)
-class MemoryCourier:
-    """Carries private messages between the hubs of one process."""
-
-    def __init__(self, post: MemoryPost, incarnation: str) -> None:
-        self._post = post
-        self._incarnation = incarnation
-
-    def serve(self, receive: Callable[[PrivateMessage], bool]) -> None:
-        """Say who takes messages; see `ICourier`."""
-        self._post.serving[self._incarnation] = receive
-
-    async def send(self, instance: str, message: PrivateMessage) -> bool:
-        """Hand a message over; see `ICourier`."""
-        if instance in self._post.silent:
-            raise NotDelivered(message.recipient.display)
-        receive = self._post.serving.get(instance)
-        return receive is not None and receive(message)
 
 
 def _seq(message: Message) -> int:

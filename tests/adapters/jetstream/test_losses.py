@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 
 from disroom.adapters.jetstream.log import JetStreamRoomLog
 from disroom.adapters.jetstream.lookout import COMPARE_SECONDS
-from disroom.adapters.memory.log import MemoryCourier, MemoryPost
+from disroom.adapters.memory.courier import MemoryCourier, MemoryPost
 from disroom.adapters.memory.presence import MemoryPresence, MemoryPresenceStore
 from disroom.adapters.runtime import TwistedRuntime
 from disroom.chat.hub import Hub
