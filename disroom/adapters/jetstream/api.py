@@ -33,6 +33,9 @@ NO_MESSAGE_FOUND = 10037
 STREAM_NOT_FOUND = 10059
 NO_LEADER_NOW = 10008
 
+MOST_SUBJECTS = 1000
+"""In one `multi_last`: JetStream answers for 1,024 at most."""
+
 _LIVE = re.compile(
     rb"NATS/1\.0\r\nNats-Msg-Id: ([!-~]+)\r\nNats-Stream: [!-~]+\r\nNats-Subject: ([!-~]+)\r\n"
     rb"Nats-Sequence: (\d+)\r\nNats-Time-Stamp: ([\d-]{10}T[\d:]{8})\.(\d{1,6})\d*Z\r\n"

@@ -34,7 +34,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from disroom.adapters.aio import all_of
-from disroom.adapters.jetstream.api import STREAM_NOT_FOUND, JetStream, Refused
+from disroom.adapters.jetstream.api import MOST_SUBJECTS, STREAM_NOT_FOUND, JetStream, Refused
 from disroom.adapters.jetstream.feed import RoomFeed
 from disroom.adapters.jetstream.stream import StreamKeeper, StreamSettings, StreamState
 from disroom.adapters.nats.connection import NatsConnection, NatsError, NotConnected
@@ -47,9 +47,6 @@ LIVE_SECONDS = 0.25
 ANNOUNCE_SECONDS = 0.75
 COMPARE_SECONDS = 10.0
 COMPARE_AGAIN_SECONDS = 1.0
-
-MOST_SUBJECTS = 1000
-"""JetStream answers for 1,024 at most."""
 
 MOST_SUBJECT_BYTES = 256 << 10
 MOST_ANNOUNCED = 200

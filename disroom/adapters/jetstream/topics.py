@@ -14,9 +14,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from disroom.adapters.jetstream.api import JetStream, Refused
+from disroom.adapters.jetstream.api import MOST_SUBJECTS, JetStream, Refused
 from disroom.adapters.jetstream.history import LAG_PAUSES
-from disroom.adapters.jetstream.lookout import MOST_SUBJECTS
 from disroom.adapters.jetstream.publisher import Publisher
 from disroom.adapters.jetstream.stream import StreamSettings
 from disroom.adapters.nats.connection import NatsError
