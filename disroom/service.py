@@ -57,6 +57,7 @@ class DisroomService(Service):
         reactor: Stopped where a start fails.
         ready: Called with True once all parts work, and with False when stopping begins.
         foreground: Whether a failed start can still set the exit status.
+        adopted: Called with the application that the service becomes a part of.
         cannot_start: Called, in place of the log, with the reason why it cannot.
         stop_seconds: All of stopping.
     """
