@@ -95,6 +95,7 @@ class Acceptor:
         self._number = number
         self._deal = deal
         self._held: socket.socket | None = None
+        self._failing = False
         self._pause: Any = None
 
     def resume(self) -> None:
@@ -132,9 +133,12 @@ class Acceptor:
             except ConnectionAbortedError:  # it went while it waited
                 continue
             except OSError as error:
-                self._log.error("cannot accept: {reason}", reason=error.strerror)
+                if not self._failing:  # once: it is tried again 50 times a second
+                    self._log.error("cannot accept: {reason}", reason=error.strerror)
+                self._failing = True
                 self._wait()
                 return
+            self._failing = False
             connection.setblocking(False)
             if not self._pass_on(connection):
                 return

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Iterator
 
 import pytest
+from twisted.logger import capturedLogs
 
 from disroom.workers.dealer import Acceptor
 from disroom.workers.dealing import Deal, Deals, give
@@ -139,3 +140,35 @@ def test_what_nobody_takes_is_held_until_somebody_does() -> None:
         assert acceptor not in reactor.reading
         for client in clients:
             client.close()
+
+
+def test_a_parent_without_descriptors_says_so_once() -> None:
+    """The log has a line each time that accepting begins to fail, however often it is tried."""
+    reactor = Readers()
+    dealt: list[int] = []
+
+    def deal(listener: int, connection: socket.socket) -> bool:
+        dealt.append(listener)
+        connection.close()
+        return True
+
+    def fail(times: int) -> None:
+        for _ in range(times):
+            acceptor.doRead()
+            reactor.waiting.pop()()
+
+    with socket.socket() as listener, capturedLogs() as events:
+        listener.bind(("127.0.0.1", 0))
+        listener.setblocking(False)
+        acceptor = Acceptor(reactor, listener.fileno(), 7, deal)
+        acceptor.resume()
+        fail(3)  # it does not listen, which is told in the same way
+        assert len(events) == 1
+        listener.listen()
+        with socket.create_connection(listener.getsockname()):
+            acceptor.doRead()
+        listener.shutdown(socket.SHUT_RDWR)
+        fail(3)
+        assert len(events) == 2
+        acceptor.stop()
+    assert dealt == [7]
