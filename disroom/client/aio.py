@@ -28,7 +28,7 @@ CONNECT_SECONDS = 5.0
 TICK_SECONDS = 1.0
 EXIT_SECONDS = 5.0
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 15.0
 """How long the first connection is tried for, unless the program says otherwise."""
 
 OTHER_FAMILY_SECONDS = 0.25
@@ -297,6 +297,8 @@ def _reason(error: Exception) -> str:
     """What is wrong, without the numbers; asyncio joins the errors of several addresses."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not good: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"no TLS: {(error.reason or str(error)).replace('_', ' ').lower()}"
     numbers = {int(number) for number in re.findall(r"\[Errno (\d+)\]", str(error))}
     if numbers:
         return "; ".join(sorted(os.strerror(number) for number in numbers))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +14,7 @@ from twisted.internet.defer import Deferred
 
 from disroom import client
 from disroom.adapters.aio import deferred
+from disroom.client.aio import _reason
 from disroom.wire import frame
 from tests.client.server import GREETING, Map, entered, in_room, message
 from tests.contract.witness import promise
@@ -127,6 +130,33 @@ async def test_a_chat_that_was_closed_ends_its_events() -> None:
                 await chat.motd()
 
     await with_server(talk)
+
+
+def not_tls() -> ssl.SSLError:
+    """What comes of TLS towards a server that speaks something else."""
+    outgoing, incoming = ssl.MemoryBIO(), ssl.MemoryBIO()
+    incoming.write(GREETING)
+    wire = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname="chat")
+    with pytest.raises(ssl.SSLError) as raised:
+        wire.do_handshake()
+    return raised.value
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ConnectionRefusedError(111, "Connect call failed ('::1', 8080)"), "Connection refused"),
+        (OSError("Multiple exceptions: [Errno 111] a, [Errno 111] b"), "Connection refused"),
+        (OSError("[Errno 111] a, [Errno 113] b"), "Connection refused; No route to host"),
+        (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
+        (UnicodeError("label too long"), "label too long"),
+        (not_tls(), "no TLS: wrong version number"),
+        (ConnectionResetError(), "ConnectionResetError"),
+    ],
+)
+def test_why_there_is_no_connection_is_said_plainly(error: Exception, reason: str) -> None:
+    """Without numbers, and once where several addresses of a host say the same."""
+    assert _reason(error) == reason
 
 
 async def _all(chat: client.Chat) -> list[client.Event]:

@@ -13,11 +13,11 @@ from importlib.util import find_spec
 from typing import Any
 
 from disroom.client import Chat, ChatFailed, connect
+from disroom.client.aio import PATIENCE_SECONDS
 from disroom.client.terminal.conversation import Conversation
 from disroom.client.terminal.lines import lines
 from disroom.client.terminal.paint import Line, plain, remark
 
-PATIENCE_SECONDS = 10.0
 PATIENT_SECONDS = 1.0
 """After so long without a connection, the user is told what is being tried."""
 
@@ -132,9 +132,7 @@ async def _leaving_well(work: Coroutine[Any, Any, int]) -> int:
 
 def _chat(options: argparse.Namespace, rooms: list[str]) -> Chat:
     tls = ssl.create_default_context(cafile=options.ca) if options.ca else None
-    return connect(
-        *options.servers, nick=options.nick, rooms=rooms, tls=tls, patience=PATIENCE_SECONDS
-    )
+    return connect(*options.servers, nick=options.nick, rooms=rooms, tls=tls)
 
 
 def _print(line: Line) -> None:
