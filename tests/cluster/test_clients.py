@@ -187,6 +187,30 @@ async def test_who_comes_back_after_its_session_has_ended_reads_exactly_what_it_
 
 
 @promise
+async def test_more_than_can_be_read_back_is_a_gap_and_then_the_newest(
+    chat: Chat, nats: NatsServer, new: NewShell, ports: tuple[int, int]
+) -> None:
+    """Who missed 1,030 messages is given the last 1,000, and told where the others were."""
+    chat.settings.update(GRACE)
+    first, second = (chat.instance(port=port) for port in ports)
+    other = new(at(second), "bob", "tea")
+    await other.start()
+    away = new(at(first), "ann", "tea")
+    await away.start()
+    first.stop()
+    await eventually(lambda: kinds(other, client.Left), timeout=30)
+    answers = [other.done(other.chat.send("tea", f"<{number}>")) for number in range(1030)]
+    for answer in answers:
+        await answer
+    first.start()
+    await eventually(partial(has_heard, away, 1000), timeout=30)
+    truth = stored(nats, chat, "tea")
+    assert said(away) == truth[30:]
+    (gap,) = kinds(away, client.Gap)
+    assert gap.first <= truth[0][0] and truth[29][0] <= gap.last < truth[30][0]
+
+
+@promise
 async def test_a_server_that_is_full_is_tried_again(chat: Chat, new: NewShell) -> None:
     """Who is turned away comes in as soon as there is room."""
     server = chat.instance(env={"DISROOM_LIMITS_CONNECTIONS": "1"})
