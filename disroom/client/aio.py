@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
-import re
 import ssl
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -22,6 +20,7 @@ from disroom.client.addresses import Address, Attempts
 from disroom.client.calls import Call, ChatFailed, Outcome, Verbs
 from disroom.client.core import Core
 from disroom.client.events import Event
+from disroom.client.reasons import plain_reason
 from disroom.client.rooms import Rooms
 
 CONNECT_SECONDS = 5.0
@@ -201,7 +200,7 @@ class Chat(Verbs):
         except TimeoutError:
             return f"no connection within {CONNECT_SECONDS:g} s"
         except (OSError, UnicodeError) as error:  # of a host name, it may be
-            return _reason(error)
+            return plain_reason(error)
         self._writer = writer
         ticking = asyncio.create_task(self._tick(writer))
         try:
@@ -209,7 +208,7 @@ class Chat(Verbs):
             self._flush()
             return await self._read(reader) or "the server closed the connection"
         except OSError as error:
-            return _reason(error)
+            return plain_reason(error)
         finally:
             self._writer = None
             ticking.cancel()
@@ -291,15 +290,3 @@ def connect(
 
 def _too_much() -> ChatFailed:
     return ChatFailed("too-much", f"more than {2 * MOST_EVENTS} events wait to be taken")
-
-
-def _reason(error: Exception) -> str:
-    """What is wrong, without the numbers; asyncio joins the errors of several addresses."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not good: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return f"no TLS: {(error.reason or str(error)).replace('_', ' ').lower()}"
-    numbers = {int(number) for number in re.findall(r"\[Errno (\d+)\]", str(error))}
-    if numbers:
-        return "; ".join(sorted(os.strerror(number) for number in numbers))
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 
 from disroom import client
 from disroom.adapters.aio import deferred
-from disroom.client.aio import _reason
+from disroom.client.reasons import plain_reason
 from disroom.wire import frame
 from tests.client.server import GREETING, Map, entered, in_room, message
 from tests.contract.witness import promise
@@ -156,7 +156,7 @@ def not_tls() -> ssl.SSLError:
 )
 def test_why_there_is_no_connection_is_said_plainly(error: Exception, reason: str) -> None:
     """Without numbers, and once where several addresses of a host say the same."""
-    assert _reason(error) == reason
+    assert plain_reason(error) == reason
 
 
 async def _all(chat: client.Chat) -> list[client.Event]:
