@@ -31,9 +31,10 @@ from twisted.logger import (
 from disroom import settings
 from disroom.brokers import BrokerError
 from disroom.config import ConfigError
+from disroom.garbage import rarely_collect_garbage
+from disroom.instance import assemble
 from disroom.logs import JsonLogObserver
 from disroom.service import DisroomService, NamedPart, Periodic
-from disroom.tap import instance, rarely_collect_garbage
 from disroom.transports.listeners import ListenError
 from disroom.workers.dealing import DEALS
 from disroom.workers.dealt import DealtConnections, DealtListeners
@@ -114,7 +115,8 @@ class Worker:
             config.limits.connections_per_address,
             self._channel.tell,
         )
-        parts, health = instance(
+        parts, health = assemble(
+            reactor,
             config,
             order.name,
             connections=connections,
