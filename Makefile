@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 .PHONY: help run test lint clean
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "Variables, as in make run PORT=2323: PORT; PYTHON, if python3 is too old; ARGS, further"
 	@echo "options of twistd's disroom in run (ARGS=--help lists them), and of pytest in test"
 
