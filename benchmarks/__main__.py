@@ -1,4 +1,9 @@
-"""The command: `python -m benchmarks [--quick] [--runs N]`, `... compare A B`, `... plot A PNG`."""
+"""Measure what the service takes, beside a bare NATS and a bare JetStream on the same machine.
+
+Without a command everything is measured, in rounds, so that what is compared takes turns. That is
+some ten minutes, and wants a machine that does nothing else. The figures are printed as a table and saved
+as JSON; docs/performance.md says what they mean.
+"""
 
 from __future__ import annotations
 
@@ -21,27 +26,43 @@ from benchmarks.stage import Stage
 RESULTS = Path(__file__).parent / "results"
 RUNS = 5
 
+EXAMPLES = """\
+examples:
+  python -m benchmarks --quick                     is anything much amiss?
+  python -m benchmarks --only fan-out --runs 3     some scenarios alone
+  python -m benchmarks compare benchmarks/results/baseline.json mine.json
+"""
+
 
 def main() -> None:
     """Do what the command line says."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.set_defaults(do=run)
-    parser.add_argument("--runs", type=int, help=f"rounds of everything [{RUNS}; quick: 1]")
+    parser.add_argument("--runs", type=int, metavar="N", help=f"rounds [{RUNS}; quick: 1]")
     parser.add_argument("--quick", action="store_true", help="under a minute; not for comparing")
-    parser.add_argument("--only", default="", help="scenarios with this in their name alone")
-    parser.add_argument("--save", type=Path, help="the JSON file [benchmarks/results/TIME.json]")
+    parser.add_argument(
+        "--only", default="", help="scenarios with TEXT in their name alone", metavar="TEXT"
+    )
+    parser.add_argument(
+        "--save", type=Path, metavar="FILE", help="where to [benchmarks/results/TIME.json]"
+    )
     commands = parser.add_subparsers(metavar="{compare,plot,show}")
     comparing = commands.add_parser("compare", help="tell in what two runs differ")
     comparing.set_defaults(do=lambda given: _print(compare(_load(given.a), _load(given.b))))
-    comparing.add_argument("a", type=Path)
-    comparing.add_argument("b", type=Path)
+    comparing.add_argument("a", type=Path, help="the JSON file of the run before")
+    comparing.add_argument("b", type=Path, help="and of the one after")
     plotting = commands.add_parser("plot", help="draw how cost grows")
     plotting.set_defaults(do=lambda given: plot(_load(given.a), given.png))
-    plotting.add_argument("a", type=Path)
-    plotting.add_argument("png", type=Path)
+    plotting.add_argument("a", type=Path, help="a run's JSON file")
+    plotting.add_argument("png", type=Path, help="the picture to write")
     showing = commands.add_parser("show", help="print a run's table again")
     showing.set_defaults(do=lambda given: _print(report(_load(given.a))))
-    showing.add_argument("a", type=Path)
+    showing.add_argument("a", type=Path, help="its JSON file")
     given = parser.parse_args()
     given.do(given)
 
