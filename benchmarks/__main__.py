@@ -1,8 +1,8 @@
 """Measure what the service takes, beside a bare NATS and a bare JetStream on the same machine.
 
 Without a command everything is measured, in rounds, so that what is compared takes turns. That is
-some ten minutes, and wants a machine that does nothing else. The figures are printed as a table and saved
-as JSON; docs/performance.md says what they mean.
+some ten minutes, and wants a machine that does nothing else. The figures are printed as a table and
+saved as JSON; docs/performance.md says what they mean.
 """
 
 from __future__ import annotations
