@@ -101,11 +101,11 @@ class Renamed:
 
 @dataclass(frozen=True, slots=True)
 class MarkedAway:
-    """A member of a room is away from now on, or back."""
+    """Members of a room are away from now on, or back, each as its mark says."""
 
     room: RoomName
     at: float
-    member: Member
+    members: tuple[Member, ...]
 
 
 @dataclass(frozen=True, slots=True)

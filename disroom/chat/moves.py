@@ -111,5 +111,6 @@ class Moves:
         if coming:
             came = tuple(members[session] for session in coming)
             yield Joined(room, max(coming.values()), came)
-        for session, (_, at) in marked.items():
-            yield MarkedAway(room, at, members[session])
+        if marked:
+            at = max(at for _, at in marked.values())
+            yield MarkedAway(room, at, tuple(members[session] for session in marked))

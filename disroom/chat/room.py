@@ -225,12 +225,16 @@ class Room:
 
     def _rename(self, members: Iterable[Member], at: float) -> None:
         for new in members:
-            old, self.members[new.session] = self.members.get(new.session, new), new
+            old = self.members.get(new.session, new)
             if new.session in self._moves.coming:
+                self.members[new.session] = new
                 self._tell_itself(old, new, at)
                 continue
-            if old.nick.display != new.nick.display:
-                self._tell_moves()  # a nick is given up before it is taken
+            renamed = old.nick.display != new.nick.display
+            if renamed:
+                self._tell_moves()  # under the old nick; and one is given up before it is taken
+            self.members[new.session] = new
+            if renamed:
                 self._tell(Renamed(self.name, at, new.session, old.nick, new.nick))
             self._moves.marked(old, new, at)
         self._moved()
@@ -243,7 +247,7 @@ class Room:
         if old.nick.display != new.nick.display:
             occupant.receive(Renamed(self.name, at, new.session, old.nick, new.nick))
         if old.away != new.away:
-            occupant.receive(MarkedAway(self.name, at, new))
+            occupant.receive(MarkedAway(self.name, at, (new,)))
 
     def _leave(self, sessions: Collection[str], at: float, reason: str) -> None:
         gone = [session for session in sessions if session in self.members]

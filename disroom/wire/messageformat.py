@@ -37,7 +37,9 @@ class MessageFormat:
     def event(self, event: events.Event) -> bytes:
         """Encode what happened."""
         if event is not self._last_event:
-            self._last_bytes = self.encode(_EVENTS[type(event)](event))
+            told = _EVENTS[type(event)](event)
+            some = told if isinstance(told, tuple) else (told,)
+            self._last_bytes = b"".join(map(self.encode, some))
             self._last_event = event
         return self._last_bytes
 
@@ -105,8 +107,9 @@ def _renamed(event: events.Renamed) -> messages.Renamed:
     return messages.Renamed(event.room.display, at, event.session, old, new)
 
 
-def _marked_away(event: events.MarkedAway) -> messages.Away:
-    return messages.Away(event.room.display, milliseconds(event.at), _member(event.member))
+def _marked_away(event: events.MarkedAway) -> tuple[messages.Away, ...]:
+    room, at = event.room.display, milliseconds(event.at)
+    return tuple(messages.Away(room, at, _member(member)) for member in event.members)
 
 
 def _private(event: events.PrivateReceived) -> messages.Private:

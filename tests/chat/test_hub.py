@@ -1,6 +1,6 @@
 """Several instances as one chat: who sees what, and which rooms an instance follows."""
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -9,13 +9,22 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from twisted.internet.defer import Deferred
 
-from disroom.chat.errors import ChatError, NotStored, PresenceUnavailable, StoreUnavailable
+from disroom.chat.errors import (
+    ChatError,
+    NoSession,
+    NotStored,
+    PresenceUnavailable,
+    StoreUnavailable,
+)
 from disroom.chat.events import (
     Delayed,
     Draft,
     Failed,
+    Gap,
     Joined,
     Left,
+    MarkedAway,
+    Member,
     Message,
     PrivateReceived,
     Renamed,
@@ -24,7 +33,10 @@ from disroom.chat.events import (
 from disroom.chat.hub import COMPARE_SECONDS
 from disroom.chat.limits import Limits
 from disroom.chat.names import Nick, RoomName
-from tests.chat.world import Instance, User, World, in_words, outcome, run
+from disroom.chat.replies import Entered
+from disroom.chat.session import Session
+from disroom.chat.tokens import Seen, Token
+from tests.chat.world import Client, Instance, User, World, in_words, outcome, run
 
 TEA = RoomName.parse("tea")
 
@@ -375,28 +387,48 @@ def test_many_sessions_and_ticks_do_no_harm_without_rooms() -> None:
 
 # Everything at once.
 
+GRACE = 3.0
 NICKS = ["ann", "Ann", "bob", "cat", "dan"]
 ROOMS = ["tea", "pot", "cup"]
 STEPS = [
     *("claim", "claim answer", "rename", "rename answer", "join", "join answer", "leave"),
     *("leave answer", "follow", "follow answer", "topics", "users", "users answer", "append"),
-    *("append answer", "release", "versions answer"),
+    *("append answer", "release", "versions answer", "arm", "suspend", "resume"),
+    *("settle", "since", "since answer"),
 ]
 VERBS = st.sampled_from(
-    ["nick", "join", "leave", "say", "send", "msg", "users", "topic", "history"]
+    ["nick", "join", "leave", "say", "send", "msg", "users", "topic", "history", "away", "back"]
 )
 
 
 class Visitor:
-    """A user whose verbs are carried out one after the other, as a transport does it."""
+    """A user whose verbs are carried out one after the other, as a transport does it.
 
-    def __init__(self, instance: Instance) -> None:
+    Attributes:
+        tracks: Whether it knows the seqs of what it has seen, and tells them on coming back.
+        lost: Whether it has no connection.
+        gone: Whether it will have none any more.
+        disputed: Whether it tried to come back twice at once, so that a late first attempt may have
+            made the token of the second void.
+        former: The sessions and clients that it had before.
+        lists: Who is in its rooms: the nick, and whether it is away; None where it was not told.
+        seen: The ids of the messages of a room that it was shown, or told to be lost.
+        last: The seq of the last of them.
+    """
+
+    def __init__(self, world: World, instance: Instance, *, tracks: bool) -> None:
+        self.world = world
         self.instance = instance
+        self.tracks = tracks
         self.user: User = instance.connect()
+        self.token = ""
+        self.lost = self.gone = self.disputed = False
+        self.former: list[tuple[Session, Client]] = []
         self.doing: Deferred[Any] | None = None
         self.failures: list[BaseException] = []
-        self.lists: dict[RoomName, dict[str, str]] = {}
+        self.lists: dict[RoomName, dict[str, tuple[str, bool]] | None] = {}
         self.seen: dict[RoomName, list[str]] = {}
+        self.last: dict[RoomName, int] = {}
 
     @property
     def busy(self) -> bool:
@@ -416,8 +448,16 @@ class Visitor:
             "users": lambda: session.users(name),
             "topic": lambda: session.set_topic(text),
             "history": lambda: session.history(3, None),
+            "away": lambda: session.away(text),
+            "back": lambda: session.away(None),
+            "arm": self.arm,
         }
-        self.doing = run(works[verb]())
+        session.heard()
+        self.begin(works[verb]())
+
+    def begin(self, work: Coroutine[Any, Any, object]) -> None:
+        """Begin to do something."""
+        self.doing = run(work)
         self.doing.addErrback(self.failed)
 
     def failed(self, failure: Any) -> None:
@@ -427,42 +467,148 @@ class Visitor:
 
     async def join(self, name: RoomName) -> None:
         """Join, and take the list and the backlog from the answer."""
-        entered = await self.user.session.join(name)
-        self.look()
+        user = self.user
+        entered = await user.session.join(name)
+        if not self.lost and self.user is user:
+            self.look()
+            if entered.backlog is not None:
+                self.entered(entered)
+
+    def entered(self, entered: Entered) -> None:
+        """Take the list, and the backlog if there is one, from an answer."""
+        name, users = entered.room, entered.users
+        listed = {m.session: (m.nick.display, m.away) for m in users.members}
+        assert len(listed) == len(users.members) == users.total
+        assert self.user.session.id in listed
+        self.lists[name] = listed
         if entered.backlog is not None:
-            self.lists[name] = {m.session: m.nick.display for m in entered.users.members}
-            assert len(self.lists[name]) == entered.users.total
-            assert self.user.session.id in self.lists[name]
             self.seen[name] = [m.id for m in entered.backlog.page.messages]
+            self.last[name] = entered.position
 
     async def leave(self, name: RoomName) -> None:
         """Leave."""
-        await self.user.session.leave(name)
+        user = self.user
+        await user.session.leave(name)
+        if not self.lost and self.user is user:
+            self.look()
+            self.lists.pop(name, None)
+
+    # Losing the connection, and coming back.
+
+    async def arm(self) -> None:
+        """Have the session outlive the connection."""
+        user = self.user
+        token = (await user.session.arm()).token
+        if not self.lost and self.user is user:
+            self.token = token
+
+    def lose(self) -> None:
+        """Lose the connection, after the last was read."""
         self.look()
-        self.lists.pop(name, None)
+        self.lost = True
+        self.former.append((self.user.session, self.user.client))
+        self.user.drop()
+        self.user.client.close(None)
+
+    def vanish(self) -> None:
+        """Lose every connection for good."""
+        self.gone = True
+        for session, client in (*self.former, (self.user.session, self.user.client)):
+            session.close("connection lost", by=client)
+
+    def resume(self, instance: Instance) -> None:
+        """Come back, also where the server does not know yet that the connection is lost."""
+        if not self.lost:
+            self.look()
+            self.former.append((self.user.session, self.user.client))
+        self.disputed = self.disputed or (self.lost and self.busy)
+        self.lost, self.instance, self.user = True, instance, instance.connect()
+        self.begin(self.come_back(self.user))
+
+    async def come_back(self, user: User) -> None:
+        """Show the token and what was seen, and take the answer."""
+        seqs = {name: self.last[name] for name in self.lists} if self.tracks else {}
+        seen = Seen(user.hub.log.identity if self.tracks else "", seqs)
+        try:
+            session, restored = await user.hub.resume(user.client, self.token, seen)
+        except NoSession:
+            held = self.world.store.sessions.get(Token.parse(self.token).session)
+            ended = held is None or (
+                held.ends is not None and held.ends <= self.world.runtime.now()
+            )
+            assert ended or self.disputed
+            raise
+        assert not user.client.shown
+        if self.gone or self.user is not user:  # it has lost patience
+            self.former.append((session, user.client))
+            session.disconnected(user.client)
+            return
+        self.lost, self.token, user.session = False, restored.token, session
+        former, self.lists = self.lists, {}
+        for entered in restored.rooms:
+            known = entered.room in (seqs if self.tracks else former)
+            assert (entered.backlog is None) if self.tracks and known else True
+            assert known or entered.backlog is not None
+            self.entered(entered)
+        session.catch_up()
+
+    # What is shown.
 
     def look(self) -> None:
         """Follow what is shown."""
+        assert all(not client.late for _, client in self.former)
         shown, self.user.client.shown = self.user.client.shown, []
         for event in shown:
             match event:
                 case Message(room=room, id=id_):
                     assert id_ not in self.seen[room]
+                    assert event.seq > self.last[room]
                     self.seen[room].append(id_)
+                    self.last[room] = event.seq
+                case Gap(room=room, first=first, last=last):
+                    assert first is not None and last is not None
+                    assert first > self.last[room] - 1
+                    lost = (m for m in self.world.stream.messages(room) if first <= m.seq <= last)
+                    self.seen[room] += [m.id for m in lost]
+                    self.last[room] = last
                 case Joined(room=room, members=members):
-                    for member in members:
-                        assert member.session not in self.lists[room]
-                        self.lists[room][member.session] = member.nick.display
+                    self.joined(room, members)
                 case Left(room=room, members=members):
-                    for member in members:
-                        assert self.lists[room].pop(member.session) == member.nick.display
+                    self.left(room, members, event.reason)
                 case Renamed(room=room, session=session, old=old, new=new):
-                    assert self.lists[room][session] == old.display
-                    self.lists[room][session] = new.display
+                    if (listed := self.lists[room]) is not None:
+                        nick, away = listed[session]
+                        # Of itself it knew the new one already if it has come back since.
+                        assert nick == old.display or session == self.user.session.id
+                        listed[session] = (new.display, away)
+                case MarkedAway(room=room, members=members):
+                    for member in members if (listed := self.lists[room]) is not None else ():
+                        assert listed[member.session][0] == member.nick.display
+                        listed[member.session] = (member.nick.display, member.away)
                 case PrivateReceived() | Delayed() | Failed() | StoredAfterAll():
                     pass
                 case _:
                     raise AssertionError(event)
+
+    def joined(self, room: RoomName, members: Iterable[Member]) -> None:
+        """Put people on the list; one that was joined before the connection was lost begins."""
+        for member in members:
+            if member.session == self.user.session.id:
+                self.lists[room], self.seen[room] = None, []
+                self.last[room] = 0
+            elif (listed := self.lists[room]) is not None:
+                assert member.session not in listed
+                listed[member.session] = (member.nick.display, member.away)
+
+    def left(self, room: RoomName, members: Iterable[Member], reason: str) -> None:
+        """Take people off the list."""
+        for member in members:
+            if reason == "connection lost":
+                assert member.session not in self.world.store.sessions
+            if member.session == self.user.session.id:
+                self.lists.pop(room, None)
+            elif (listed := self.lists[room]) is not None:
+                assert listed.pop(member.session)[0] == member.nick.display
 
 
 class Chat(RuleBasedStateMachine):
@@ -472,22 +618,33 @@ class Chat(RuleBasedStateMachine):
     def open(self, seconds: float) -> None:
         """Nobody is there yet. Two in a room are many, perhaps."""
         self.world = World(
-            limits=Limits(rooms=2, unsent=2, backlog=2, history=4),
+            limits=Limits(rooms=2, unsent=2, backlog=2, history=4, grace=GRACE),
             window=lambda audience: seconds if audience > 1 else 0.0,
         )
+        self.world.store.grace = GRACE
         self.visitors: list[Visitor] = []
-        self.leaving: list[Deferred[None]] = []
+        self.leaving: list[tuple[Instance, Deferred[None]]] = []
         self.texts = 0
+        for number, tracks in enumerate((True, False)):
+            visitor = Visitor(self.world, self.world.instances[number], tracks=tracks)
+            self.visitors.append(visitor)
+            for verb in ("nick", "arm", "join"):
+                visitor.do(verb, f"first{number}", "tea", "")
 
     @precondition(lambda self: len(self.visitors) < 6)
-    @rule(where=st.integers(0, 1))
-    def come(self, where: int) -> None:
+    @rule(where=st.integers(0, 1), tracks=st.booleans())
+    def come(self, where: int, tracks: bool) -> None:
         """Somebody connects."""
-        self.visitors.append(Visitor(self.world.instances[where]))
+        visitor = Visitor(self.world, self.world.instances[where], tracks=tracks)
+        self.visitors.append(visitor)
 
     def idle(self) -> list[Visitor]:
         """Those who can do something."""
-        return [visitor for visitor in self.visitors if not visitor.busy]
+        return [v for v in self.visitors if not v.lost and not v.busy and not v.user.client.closed]
+
+    def armed(self) -> list[Visitor]:
+        """Those who can come back."""
+        return [v for v in self.visitors if (v.token and v.user.session.nick) or v.lost]
 
     @precondition(lambda self: self.idle())
     @rule(
@@ -507,7 +664,7 @@ class Chat(RuleBasedStateMachine):
         """Somebody takes a name and joins, so that there is always somebody in a room."""
         visitor = data.draw(st.sampled_from(self.idle()))
         self.texts += 1
-        for verb in ("nick", "join", *["say"] * count):
+        for verb in ("nick", "arm", "join", *["say"] * count):
             if not visitor.busy:
                 visitor.do(verb, f"n{self.texts}", room, f"text {self.texts}")
 
@@ -517,7 +674,71 @@ class Chat(RuleBasedStateMachine):
         """Somebody's connection breaks."""
         visitor = data.draw(st.sampled_from(self.visitors))
         self.visitors.remove(visitor)
-        visitor.user.session.close("connection lost")
+        visitor.vanish()
+
+    @precondition(lambda self: self.idle())
+    @rule(data=st.data())
+    def arm(self, data: st.DataObject) -> None:
+        """Somebody asks for a token."""
+        data.draw(st.sampled_from(self.idle())).do("arm", "x", "x", "")
+
+    @precondition(lambda self: self.armed())
+    @rule(data=st.data())
+    def lose(self, data: st.DataObject) -> None:
+        """The connection breaks of somebody who can come back."""
+        visitor = data.draw(st.sampled_from(self.armed()))
+        if not visitor.lost:
+            visitor.lose()
+
+    @precondition(lambda self: self.armed())
+    @rule(data=st.data(), where=st.integers(0, 1))
+    def resume(self, data: st.DataObject, where: int) -> None:
+        """Somebody comes back, on either instance, perhaps while it is being let in already."""
+        data.draw(st.sampled_from(self.armed())).resume(self.world.instances[where])
+
+    @precondition(lambda self: self.armed())
+    @rule(
+        data=st.data(),
+        where=st.integers(0, 1),
+        count=st.integers(0, 4),
+        step=st.sampled_from(["", "since", "since answer", *STEPS]),
+    )
+    def miss(self, data: st.DataObject, where: int, count: int, step: str) -> None:
+        """Somebody is away while the others talk, and they talk on when it comes back."""
+        away = data.draw(st.sampled_from(self.armed()))
+        if not away.lost:
+            away.lose()
+        self.talk(count)
+        gate = self.world.instances[where].gate
+        if step:
+            gate.hold(step)
+        away.resume(self.world.instances[where])
+        self.talk(count // 2)
+        if data.draw(st.booleans()):
+            gate.release()
+
+    def talk(self, count: int) -> None:
+        """Let all who can say something everywhere."""
+        for visitor in self.idle():
+            for room in [room for room in visitor.lists for _ in range(count)]:
+                self.texts += 1
+                if not visitor.busy:
+                    visitor.do("send", "x", room.display, f"text {self.texts}")
+
+    @precondition(lambda self: self.armed())
+    @rule(where=st.integers(0, 1))
+    def die(self, where: int) -> None:
+        """An instance dies, and another takes its place."""
+        instance = self.world.instances[where]
+        self.leaving = [(of, leaving) for of, leaving in self.leaving if of is not instance]
+        for visitor in [v for v in self.visitors if v.instance is instance]:
+            visitor.look()
+            if not visitor.token:
+                self.visitors.remove(visitor)
+            elif not visitor.lost:
+                visitor.lost = True
+                visitor.user.client = Client()
+        self.world.replace(where)
 
     @precondition(lambda self: self.idle())
     @rule(data=st.data())
@@ -525,7 +746,10 @@ class Chat(RuleBasedStateMachine):
         """Somebody says goodbye, and waits for what it has sent."""
         visitor = data.draw(st.sampled_from(self.idle()))
         self.visitors.remove(visitor)
-        self.leaving.append(run(visitor.user.session.exit(by=visitor.user.client)))
+        for session, client in visitor.former:
+            session.disconnected(client)
+        leaving = run(visitor.user.session.exit(by=visitor.user.client))
+        self.leaving.append((visitor.instance, leaving))
 
     @rule(where=st.integers(0, 1), step=st.sampled_from(STEPS))
     def hold(self, where: int, step: str) -> None:
@@ -544,13 +768,16 @@ class Chat(RuleBasedStateMachine):
 
     @rule(
         where=st.integers(0, 1),
-        step=st.sampled_from(["join", "leave", "users", "versions", "claim", "rename"]),
+        step=st.sampled_from(["join", "leave", "users", "versions", "claim", "rename", "resume"]),
     )
     def refuse(self, where: int, step: str) -> None:
         """Presence does not answer once."""
         self.world.instances[where].gate.fail(step, PresenceUnavailable())
 
-    @rule(where=st.integers(0, 1), step=st.sampled_from(["follow", "follow answer", "topics"]))
+    @rule(
+        where=st.integers(0, 1),
+        step=st.sampled_from(["follow", "follow answer", "topics", "since"]),
+    )
     def shut(self, where: int, step: str) -> None:
         """The log does not answer once."""
         self.world.instances[where].gate.fail(step, StoreUnavailable())
@@ -592,6 +819,7 @@ class Chat(RuleBasedStateMachine):
             for visitor in self.visitors:
                 visitor.look()
                 assert not visitor.failures
+                assert visitor.lost or not visitor.user.client.closed or visitor.disputed
             self.world.check()
             for instance in self.world.instances:
                 occupied = {name for s in instance.hub.sessions.values() for name in s.rooms}
@@ -606,9 +834,13 @@ class Chat(RuleBasedStateMachine):
             instance.news.arrive()
             instance.gate.heal()
             instance.gate.release()
+        for visitor in self.visitors:  # what was half dead is dead in the end
+            for session, client in visitor.former:
+                session.disconnected(client)
         self.world.pass_time(3 * COMPARE_SECONDS)
         self.look()
         store = self.world.store
+        self.visitors = [v for v in self.visitors if not v.lost and not v.user.client.closed]
         for visitor in self.visitors:
             session = visitor.user.session
             assert not visitor.busy
@@ -617,12 +849,13 @@ class Chat(RuleBasedStateMachine):
             assert set(session.rooms) == set(visitor.lists)
             assert set(held.rooms if held else ()) == set(session.rooms)
             for name, listed in visitor.lists.items():
-                truth = {s: store.member(s).nick.display for s in store.rooms[name].members}
-                assert listed == truth
+                members = [store.member(s) for s in store.rooms[name].members]
+                if listed is not None:
+                    assert listed == {m.session: (m.nick.display, m.away) for m in members}
                 stored = [message.id for message in self.world.stream.messages(name)]
                 seen = visitor.seen[name]
                 assert seen == (stored[-len(seen) :] if seen else [])
-        assert all(leaving.called for leaving in self.leaving)
+        assert all(leaving.called for _, leaving in self.leaving)
         ids = {visitor.user.session.id for visitor in self.visitors}
         assert set(store.sessions) <= ids
         for instance in self.world.instances:

@@ -64,8 +64,8 @@ def words(event: RoomEvent) -> str:
             )
         case Renamed(old=old, new=new):
             return f"{old}>{new}"
-        case MarkedAway(member=member):
-            return f"{member.nick} {'away' if member.away else 'back'}"
+        case MarkedAway(members=members):
+            return ",".join(f"{m.nick} {'away' if m.away else 'back'}" for m in members)
         case _:
             return f"{event!r:.7}"
 
@@ -217,6 +217,30 @@ def test_a_renaming_is_told_at_once_after_what_came_before_it(crowd: Crowd) -> N
     crowd.news(left=(person("bob"),))
     crowd.news(renamed=((person("ann"), person("ann", "bob")),))
     assert story(crowd.zoe) == ["-bob", "ann>bob"]
+
+
+def test_many_whose_connections_break_are_told_of_at_once(crowd: Crowd) -> None:
+    """When an instance dies, each who is left is told once, and not once for each who was there."""
+    crowd.news(joined=(person("cat"), person("dan")))
+    crowd.wait()
+    story(crowd.ann)
+    for nick in ("bob", "cat"):
+        crowd.wait(0.1)
+        crowd.news(renamed=((person(nick), person(nick, away=True)),))
+    assert not crowd.ann.shown
+    last = crowd.runtime.time
+    crowd.wait()
+    (event,) = crowd.ann.shown
+    assert story(crowd.ann) == ["bob away,cat away"]
+    assert isinstance(event, MarkedAway)
+    assert event.at == last
+
+
+def test_a_mark_is_told_before_the_name_is_given_up(crowd: Crowd) -> None:
+    """Nobody is told of a name that it has not heard of."""
+    crowd.news(renamed=((person("bob"), person("bob", away=True)),))
+    crowd.news(renamed=((person("bob", away=True), person("bob", "rob", away=True)),))
+    assert story(crowd.ann) == ["bob away", "bob>rob"]
 
 
 def test_who_was_away_for_a_moment_is_not_marked(crowd: Crowd) -> None:

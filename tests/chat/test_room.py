@@ -231,7 +231,7 @@ def test_who_is_away_or_back_is_marked_once() -> None:
     tea.change(12, renamed=((person("bob", away=True), person("bob", away=True)),))
     (event,) = tea.ann.take()
     assert isinstance(event, MarkedAway)
-    assert event.member == tea.room.members["bob"] == person("bob", away=True)
+    assert event.members == (tea.room.members["bob"],) == (person("bob", away=True),)
 
 
 def test_a_user_list_is_in_the_order_of_joining() -> None:

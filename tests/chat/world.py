@@ -291,15 +291,17 @@ class Client:
     Attributes:
         shown: The events, oldest first.
         closed: The errors with which it was closed.
+        late: The events that came after that.
     """
 
     def __init__(self) -> None:
+        self.late: list[Event] = []
         self.shown: list[Event] = []
         self.closed: list[ChatError | None] = []
 
     def deliver(self, event: Event) -> None:
         """Take an event."""
-        self.shown.append(event)
+        (self.late if self.closed else self.shown).append(event)
 
     def close(self, error: ChatError | None) -> None:
         """Take note."""
@@ -329,8 +331,9 @@ def in_words(event: Event) -> str:
             return f"#{event.room} {event.old}>{event.new}"
         case Gap():
             return f"#{event.room} gap {event.first}..{event.last}"
-        case MarkedAway(member=member):
-            return f"#{event.room} {member.nick} {'away' if member.away else 'back'}"
+        case MarkedAway(members=members):
+            marks = (f"{m.nick} {'away' if m.away else 'back'}" for m in members)
+            return f"#{event.room} {', '.join(marks)}"
         case PrivateReceived(message=message):
             return f"({message.sender}) {message.text}"
         case _:
@@ -446,10 +449,19 @@ class World:
         self.stream = MemoryStream(self.runtime.now)
         self.store = MemoryPresenceStore(now=self.runtime.now)
         self.post = MemoryPost()
-        self.instances = [
-            Instance(self, f"srv-{number}", limits or Limits(), window)
-            for number in range(instances)
-        ]
+        self._started = 0
+        self._limits = limits or Limits()
+        self._window = window
+        self.instances = [self._start() for _ in range(instances)]
+
+    def _start(self) -> Instance:
+        self._started += 1
+        return Instance(self, f"srv-{self._started}", self._limits, self._window)
+
+    def replace(self, number: int) -> None:
+        """Let an instance die, and start another in its place."""
+        self.instances[number].presence.end("server lost")
+        self.instances[number] = self._start()
 
     @property
     def one(self) -> Instance:

@@ -495,4 +495,4 @@ def test_every_reply_of_several_lines_ends_with_a_remark(reply: Reply) -> None:
 
 def test_a_mark_of_being_away_is_no_line() -> None:
     """At a terminal the list of users shows it, and nobody is disturbed meanwhile."""
-    assert LineFormat().event(MarkedAway(GENERAL, DAY, Member("bob", BOB, True))) == b""
+    assert LineFormat().event(MarkedAway(GENERAL, DAY, (Member("bob", BOB, True),))) == b""

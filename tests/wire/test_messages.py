@@ -77,7 +77,7 @@ EVENTS: list[tuple[events.Event, dict[str, Any]]] = [
         {"type": "renamed", "room": "Tea", "at": MS, "session": "s1", "old": "Alice", "new": "bob"},
     ),
     (
-        events.MarkedAway(TEA, AT, MEMBERS[1]),
+        events.MarkedAway(TEA, AT, MEMBERS[1:]),
         {"type": "away", "room": "Tea", "at": MS, "member": MEMBER_FIELDS[1]},
     ),
     (events.Gap(TEA, 3, 5), {"type": "gap", "room": "Tea", "first": 3, "last": 5}),
@@ -173,6 +173,13 @@ def test_an_event_has_its_fields(
 ) -> None:
     """What happens is told with the fields that are documented, and absent ones are left out."""
     assert read(encode, MessageFormat(encode).event(event)) == fields
+
+
+def test_marks_of_many_are_an_event_each() -> None:
+    """What is told of together a client reads as it would one after the other."""
+    format = MessageFormat(to_messagepack)
+    each = [format.event(events.MarkedAway(TEA, AT, (member,))) for member in MEMBERS]
+    assert format.event(events.MarkedAway(TEA, AT, MEMBERS)) == b"".join(each)
 
 
 @pytest.mark.parametrize("encode", [to_json, to_messagepack])
