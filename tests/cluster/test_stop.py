@@ -38,6 +38,22 @@ def ends(server: DisroomProcess) -> str:
     return output
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_exit_status_is_that_of_the_signal(
+    chat: Chat, clients: Clients, number: signal.Signals, workers: int
+) -> None:
+    """Who presses Ctrl-C sees no traceback, and whoever runs it can tell by what it was ended."""
+    server = chat.instance(env={"DISROOM_WORKERS": str(workers)})
+    ann = user(clients, server, "ann", "tea")
+    server.send_signal(number)
+    ann.expect("Goodbye!")
+    code, output = server.wait_exit(SECONDS)
+    assert code == -number
+    assert output.endswith("Server Shut Down.\n")
+    assert "Traceback" not in output
+
+
 def test_sigterm_under_talk(chat: Chat, clients: Clients) -> None:
     """Clients get the reason and a goodbye, the others see them leave at once, no line is lost."""
     stopping, other = chat.instance(), chat.instance()

@@ -106,7 +106,11 @@ class Child:
 
     def terminate(self) -> None:
         """Send SIGTERM and do not wait."""
-        os.kill(self.pid, signal.SIGTERM)
+        self.send_signal(signal.SIGTERM)
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal and do not wait."""
+        os.kill(self.pid, number)
 
     def stop(self) -> None:
         """End it with SIGTERM, also when paused; with SIGKILL if it is not gone after 5 s."""
