@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import pytest
-import pytest_twisted
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
@@ -21,9 +20,7 @@ from tests.adapters.jetstream.nats_log import (
     RUM,
     TEA,
     NatsLogs,
-    delete_stream,
     draft,
-    settings_for,
     store_quickly,
 )
 from tests.contract.witness import promise
@@ -31,22 +28,6 @@ from tests.processes.nats import NatsServer
 from tests.processes.nats_proxy import NatsProxy
 
 T = TypeVar("T")
-
-
-@pytest_twisted.async_yield_fixture()  # type: ignore[untyped-decorator]  # it has no annotations
-async def logs(unique: str, nats: NatsServer) -> AsyncIterator[NatsLogs]:
-    """Instances on a stream of the worker's nats-server."""
-    made = NatsLogs(settings_for(unique))
-    yield made
-    await made.close()
-    delete_stream(nats, made.settings)
-
-
-@pytest.fixture
-def proxy(nats: NatsServer) -> Iterator[NatsProxy]:
-    """A proxy before the worker's nats-server."""
-    with NatsProxy(("127.0.0.1", nats.port)) as made:
-        yield made
 
 
 def texts(page: Page) -> list[str]:

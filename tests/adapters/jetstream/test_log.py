@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import pytest_twisted
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
@@ -31,22 +30,6 @@ from tests.processes.nats import NatsServer
 from tests.processes.nats_proxy import NatsProxy
 
 NewNats = Callable[..., NatsServer]
-
-
-@pytest_twisted.async_yield_fixture()  # type: ignore[untyped-decorator]  # it has no annotations
-async def logs(unique: str, nats: NatsServer) -> AsyncIterator[NatsLogs]:
-    """Instances on a stream of the worker's nats-server."""
-    made = NatsLogs(settings_for(unique))
-    yield made
-    await made.close()
-    delete_stream(nats, made.settings)
-
-
-@pytest.fixture
-def proxy(nats: NatsServer) -> Iterator[NatsProxy]:
-    """A proxy before the worker's nats-server."""
-    with NatsProxy(("127.0.0.1", nats.port)) as made:
-        yield made
 
 
 async def following(log: JetStreamRoomLog, recent: int = 0) -> Follower:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 import pytest_twisted
@@ -43,13 +43,6 @@ async def logs(unique: str, nats: NatsServer) -> AsyncIterator[NatsLogs]:
     yield made
     await made.close()
     delete_stream(nats, made.settings)
-
-
-@pytest.fixture
-def proxy(nats: NatsServer) -> Iterator[NatsProxy]:
-    """A proxy before the worker's nats-server."""
-    with NatsProxy(("127.0.0.1", nats.port)) as made:
-        yield made
 
 
 async def following(log: JetStreamRoomLog, room: RoomName, said: int) -> Follower:

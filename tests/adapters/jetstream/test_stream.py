@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import pytest_twisted
 from twisted.internet.defer import Deferred
 
 from disroom.adapters.jetstream.stream import StreamDiffers, StreamSettings, differences
@@ -14,7 +13,6 @@ from disroom.adapters.nats.connection import StoreStartError
 from tests.adapters.jetstream.nats_log import (
     TEA,
     NatsLogs,
-    delete_stream,
     draft,
     settings_for,
     stored_texts,
@@ -24,15 +22,6 @@ from tests.processes.nats import NatsServer
 from tests.processes.rawnats import JetStreamError
 
 SECOND = 1_000_000_000
-
-
-@pytest_twisted.async_yield_fixture()  # type: ignore[untyped-decorator]  # it has no annotations
-async def logs(unique: str, nats: NatsServer) -> AsyncIterator[NatsLogs]:
-    """Instances on a stream of the worker's nats-server."""
-    made = NatsLogs(settings_for(unique))
-    yield made
-    await made.close()
-    delete_stream(nats, made.settings)
 
 
 def config(nats: NatsServer, name: str) -> dict[str, Any]:

@@ -21,6 +21,9 @@ from tests.processes.redis_proxy import CountingProxy
 ALICE, BOB, CAROL = Nick.parse("alice"), Nick.parse("bob"), Nick.parse("carol")
 LOBBY, ATTIC = RoomName.parse("lobby"), RoomName.parse("attic")
 
+NewRedis = Callable[..., RedisServer]
+NewProxy = Callable[[RedisServer], CountingProxy]
+
 QUICK = {"lease": 1.0, "tick": 0.2, "settle": 0.4}
 
 

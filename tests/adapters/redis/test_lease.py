@@ -1,11 +1,7 @@
 """RedisPresence's leases: who dies is taken out once, who lives stays, whatever Redis does."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack
 
-import pytest
-import pytest_twisted
 from twisted.internet import defer
 
 from tests.adapters.redis.redis_chat import (
@@ -14,6 +10,8 @@ from tests.adapters.redis.redis_chat import (
     BOB,
     CAROL,
     LOBBY,
+    NewProxy,
+    NewRedis,
     RedisChat,
     cut_off,
     outcome,
@@ -21,28 +19,9 @@ from tests.adapters.redis.redis_chat import (
 from tests.contract.witness import promise
 from tests.eventually import eventually
 from tests.processes.redis import RedisKind, RedisServer
-from tests.processes.redis_proxy import CountingProxy
-
-NewRedis = Callable[..., RedisServer]
-NewProxy = Callable[[RedisServer], CountingProxy]
 
 EMPTY_CHAT = ["epoch", "holders", "instances", "leases", "mark"]
 """The keys of a chat with one instance and nobody in it."""
-
-
-@pytest_twisted.async_yield_fixture()  # type: ignore[untyped-decorator]  # it has no annotations
-async def chat(unique: str) -> AsyncIterator[RedisChat]:
-    """A chat whose instances are stopped after the test."""
-    made = RedisChat(unique)
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-def new_proxy() -> Iterator[NewProxy]:
-    """Put a proxy before a Redis."""
-    with ExitStack() as proxies:
-        yield lambda server: proxies.enter_context(CountingProxy(server.address))
 
 
 @promise

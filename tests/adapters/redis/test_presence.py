@@ -4,13 +4,11 @@ import random
 import re
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_twisted
 from twisted.internet import defer
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
@@ -25,6 +23,8 @@ from tests.adapters.redis.redis_chat import (
     BOB,
     CAROL,
     LOBBY,
+    NewProxy,
+    NewRedis,
     RedisChat,
     outcome,
     session,
@@ -36,30 +36,12 @@ from tests.processes.ports import ReservedPort
 from tests.processes.redis import RedisKind, RedisServer
 from tests.processes.redis_proxy import CountingProxy
 
-NewRedis = Callable[..., RedisServer]
-NewProxy = Callable[[RedisServer], CountingProxy]
-
-
-@pytest_twisted.async_yield_fixture()  # type: ignore[untyped-decorator]  # it has no annotations
-async def chat(unique: str) -> AsyncIterator[RedisChat]:
-    """A chat whose instances are stopped after the test."""
-    made = RedisChat(unique)
-    yield made
-    await made.close()
-
 
 @pytest.fixture
 def proxy(redis: RedisServer) -> Iterator[CountingProxy]:
     """A proxy before the worker's Redis."""
     with CountingProxy(redis.address) as made:
         yield made
-
-
-@pytest.fixture
-def new_proxy() -> Iterator[NewProxy]:
-    """Put a proxy before a Redis."""
-    with ExitStack() as proxies:
-        yield lambda server: proxies.enter_context(CountingProxy(server.address))
 
 
 @promise

@@ -1,11 +1,7 @@
 """RedisPresence when sessions are resumed while instances or Redis die, or answers are lost."""
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack
 
-import pytest
-import pytest_twisted
 from twisted.internet import defer, reactor
 
 from disroom.adapters.redis.address import RedisAddress
@@ -21,6 +17,8 @@ from tests.adapters.redis.redis_chat import (
     CAROL,
     LOBBY,
     Instance,
+    NewProxy,
+    NewRedis,
     RedisChat,
     cut_off,
     outcome,
@@ -28,28 +26,9 @@ from tests.adapters.redis.redis_chat import (
 from tests.contract.witness import promise
 from tests.eventually import eventually
 from tests.processes.redis import RedisKind, RedisServer
-from tests.processes.redis_proxy import CountingProxy
 from tests.processes.resp import RespFrame
 
-NewRedis = Callable[..., RedisServer]
-NewProxy = Callable[[RedisServer], CountingProxy]
-
 FIRST, SECOND, THIRD = (letter * 64 for letter in "abc")
-
-
-@pytest_twisted.async_yield_fixture()  # type: ignore[untyped-decorator]  # it has no annotations
-async def chat(unique: str) -> AsyncIterator[RedisChat]:
-    """A chat whose instances are stopped after the test."""
-    made = RedisChat(unique)
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-def new_proxy() -> Iterator[NewProxy]:
-    """Put a proxy before a Redis."""
-    with ExitStack() as proxies:
-        yield lambda server: proxies.enter_context(CountingProxy(server.address))
 
 
 def an_answer(way: str, frame: RespFrame) -> bool:

@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import pytest_twisted
 
 from disroom.adapters.redis.address import RedisAddress, RedisSentinels
 from disroom.adapters.redis.instance import PresenceStartError
-from tests.adapters.redis.redis_chat import ALICE, BOB, CAROL, LOBBY, RedisChat, outcome
+from tests.adapters.redis.redis_chat import ALICE, BOB, CAROL, LOBBY, NewRedis, RedisChat, outcome
 from tests.contract.witness import promise
 from tests.eventually import eventually, eventually_blocking
-from tests.processes.redis import RedisServer
 from tests.processes.sentinel import Sentinel, WatchedRedis
 
-NewRedis = Callable[..., RedisServer]
 NewSentinel = Callable[..., Sentinel]
-
-
-@pytest_twisted.async_yield_fixture()  # type: ignore[untyped-decorator]  # it has no annotations
-async def chat(unique: str) -> AsyncIterator[RedisChat]:
-    """A chat whose instances are stopped after the test."""
-    made = RedisChat(unique)
-    yield made
-    await made.close()
 
 
 @promise

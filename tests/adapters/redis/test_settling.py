@@ -1,11 +1,9 @@
 """RedisPresence when Redis has lost its data or its clock: the settle window."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 
 import pytest
-import pytest_twisted
 from twisted.internet import defer
 
 from tests.adapters.redis.redis_chat import (
@@ -14,6 +12,8 @@ from tests.adapters.redis.redis_chat import (
     BOB,
     CAROL,
     LOBBY,
+    NewProxy,
+    NewRedis,
     RedisChat,
     cut_off,
     outcome,
@@ -21,10 +21,6 @@ from tests.adapters.redis.redis_chat import (
 from tests.contract.witness import promise
 from tests.eventually import eventually
 from tests.processes.redis import RedisKind, RedisServer
-from tests.processes.redis_proxy import CountingProxy
-
-NewRedis = Callable[..., RedisServer]
-NewProxy = Callable[[RedisServer], CountingProxy]
 
 JUMP = """
 local leases = KEYS[1] .. ':leases'
@@ -34,21 +30,6 @@ end
 redis.call('HINCRBY', KEYS[1] .. ':epoch', 'seen', ARGV[1])
 """
 """Makes the clock of Redis jump the other way, as seen from what is in the store."""
-
-
-@pytest_twisted.async_yield_fixture()  # type: ignore[untyped-decorator]  # it has no annotations
-async def chat(unique: str) -> AsyncIterator[RedisChat]:
-    """A chat whose instances are stopped after the test."""
-    made = RedisChat(unique)
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-def new_proxy() -> Iterator[NewProxy]:
-    """Put a proxy before a Redis."""
-    with ExitStack() as proxies:
-        yield lambda server: proxies.enter_context(CountingProxy(server.address))
 
 
 def lose_everything_by_restart(server: RedisServer) -> None:
