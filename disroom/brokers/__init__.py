@@ -1,14 +1,6 @@
 """The embedded brokers: nats-server and Redis as children of a server that was given neither."""
 
 from disroom.brokers.binaries import find_nats_server, find_redis_server
-from disroom.brokers.children import (
-    Child,
-    Guard,
-    IBrokerReactor,
-    default_guard,
-    inherited_environment,
-    spawn_guarded,
-)
 from disroom.brokers.embedded import EmbeddedBrokers
 from disroom.brokers.errors import BrokerError
 from disroom.brokers.statedir import BrokerAddresses, check_state_dir
@@ -16,14 +8,8 @@ from disroom.brokers.statedir import BrokerAddresses, check_state_dir
 __all__ = [
     "BrokerAddresses",
     "BrokerError",
-    "Child",
     "EmbeddedBrokers",
-    "Guard",
-    "IBrokerReactor",
     "check_state_dir",
-    "default_guard",
     "find_nats_server",
     "find_redis_server",
-    "inherited_environment",
-    "spawn_guarded",
 ]

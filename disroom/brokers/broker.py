@@ -6,10 +6,10 @@ from pathlib import Path
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from disroom.brokers.children import Child, Guard, IBrokerReactor, spawn
 from disroom.brokers.errors import BrokerError
 from disroom.brokers.probes import Identity
 from disroom.brokers.statedir import StateDir
+from disroom.children import Child, Guard, IChildReactor, spawn
 
 POLL_SECONDS = 0.005
 BLAMED_LINES = 3
@@ -36,7 +36,7 @@ class Broker(ABC):
 
     def __init__(
         self,
-        reactor: IBrokerReactor,
+        reactor: IChildReactor,
         executable: Path,
         *,
         state: StateDir,
@@ -60,7 +60,11 @@ class Broker(ABC):
             BrokerError: It ended, or did not answer in time; with the last lines it wrote.
         """
         command = [str(self._executable), *self._prepare()]
-        child = spawn(self._reactor, self.name, command, lock=self._lock, guard=self._guard)
+        child = Child(self._reactor, self.name)
+        try:
+            spawn(self._reactor, child, command, descriptors={3: self._lock}, guard=self._guard)
+        except OSError as error:
+            raise BrokerError(f"{self.name} cannot be started: {error.strerror}") from error
         self._child = child
         try:
             self.identity = await self._first_answer(child, patience)

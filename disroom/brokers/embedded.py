@@ -12,12 +12,12 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from disroom.brokers.children import Guard, IBrokerReactor, default_guard
 from disroom.brokers.errors import BrokerError
 from disroom.brokers.holder import RECOVERY_SECONDS, Holder
 from disroom.brokers.locks import Membership, take_lock
 from disroom.brokers.probes import probe_nats, probe_redis
 from disroom.brokers.statedir import BrokerAddresses, Record, StateDir, check_state_dir
+from disroom.children import Guard, IChildReactor, default_guard
 
 READY_SECONDS = 10.0
 ATTACH_POLL_SECONDS = 0.01
@@ -31,7 +31,7 @@ class EmbeddedBrokers:
     """An instance's part in the brokers of a state directory. To be started once.
 
     Args:
-        reactor: Spawns, connects, measures time; start in its thread (see children.spawn).
+        reactor: Spawns, connects, measures time; start in its thread (see `spawn`).
         state_dir: Made if it is missing.
         nats_server: An executable, as `find_nats_server` returns it.
         redis_server: An executable, as `find_redis_server` returns it.
@@ -44,7 +44,7 @@ class EmbeddedBrokers:
 
     def __init__(
         self,
-        reactor: IBrokerReactor,
+        reactor: IChildReactor,
         state_dir: Path,
         *,
         nats_server: Path,

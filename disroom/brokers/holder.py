@@ -3,22 +3,19 @@
 import os
 import secrets
 from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
 
-from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherResults
-from twisted.internet.task import deferLater
+from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from disroom.brokers.broker import Broker
-from disroom.brokers.children import Guard, IBrokerReactor
 from disroom.brokers.errors import BrokerError
 from disroom.brokers.servers import NatsServer, RedisServer
 from disroom.brokers.statedir import Record, StateDir
+from disroom.children import Guard, IChildReactor, keep
 
-FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
-STEADY_SECONDS = 10.0  # who ran that long is not one that dies at every start
 # A service that is up waits longer than one that starts: to end a NATS that still reads a large
 # store back (1 s a gigabyte, when that is in memory) would only have it begin again.
 RECOVERY_SECONDS = 60.0
@@ -40,7 +37,7 @@ class Holder:
 
     def __init__(
         self,
-        reactor: IBrokerReactor,
+        reactor: IChildReactor,
         state: StateDir,
         lock: int,
         *,
@@ -77,8 +74,13 @@ class Holder:
             await self.stop()
             raise
         for broker in (self._nats, self._redis):
-            keeping = Deferred.fromCoroutine(self._keep(broker))
-            keeping.addErrback(_log_unless_cancelled)
+            keeping = keep(
+                self._reactor,
+                ended=partial(_ended, broker),
+                again=partial(self._start_again, broker),
+                longest_pause=LONGEST_PAUSE,
+                last_words=broker.last_words,
+            )
             self._keeping.append(keeping)
 
     async def stop(self) -> None:
@@ -93,29 +95,13 @@ class Holder:
             os.close(self._lock)
             self._lock = -1
 
-    async def _keep(self, broker: Broker) -> None:
-        """Start the broker again each time that it has ended."""
-        pause = FIRST_PAUSE
-        while True:
-            since = self._reactor.seconds()
-            await broker.ended()
-            if self._reactor.seconds() - since > STEADY_SECONDS:
-                pause = FIRST_PAUSE
-            log.error(
-                "{name} {exit}; starting it again in {pause} s{words}",
-                name=broker.name,
-                exit=broker.exit,
-                pause=pause,
-                words=broker.last_words(),
-            )
-            await deferLater(self._reactor, pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
-            try:
-                await broker.launch(RECOVERY_SECONDS)
-                self._write_record()
-            except BrokerError as error:
-                log.error("{error}", error=error)
-                await broker.stop()
+    async def _start_again(self, broker: Broker) -> None:
+        try:
+            await broker.launch(RECOVERY_SECONDS)
+            self._write_record()
+        except BrokerError as error:
+            log.error("{error}", error=error)
+            await broker.stop()
 
     def _write_record(self) -> None:
         self._generation += 1
@@ -145,6 +131,6 @@ async def _both(*coroutines: Coroutine[Deferred[None], object, None]) -> None:
         raise reason from None
 
 
-def _log_unless_cancelled(failure: Failure) -> None:
-    if not isinstance(failure.value, CancelledError):
-        log.failure("a broker is not looked after any more", failure=failure)
+async def _ended(broker: Broker) -> str:
+    await broker.ended()
+    return f"{broker.name} {broker.exit}"

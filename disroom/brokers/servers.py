@@ -9,10 +9,10 @@ import msgspec
 from twisted.internet.task import deferLater
 
 from disroom.brokers.broker import POLL_SECONDS, Broker
-from disroom.brokers.children import Child
 from disroom.brokers.errors import BrokerError
 from disroom.brokers.probes import Identity, probe_nats, probe_redis
 from disroom.brokers.statedir import write_private
+from disroom.children import Child
 
 PORT_SECONDS = 0.1
 LOG_BYTES = 1 << 20  # NATS's log is rotated there,

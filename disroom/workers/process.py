@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
-from disroom.brokers import Child, Guard, inherited_environment, spawn_guarded
+from disroom.children import Child, Guard, inherited_environment, spawn
 from disroom.workers.dealing import DEALS, Deal, give
 from disroom.workers.messages import (
     CONTROL,
@@ -133,7 +133,7 @@ class WorkerProcess(Child):
             environment["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, sys.path))
             for variable in NOT_INHERITED:
                 environment.pop(variable, None)
-            spawn_guarded(
+            spawn(
                 self._reactor,
                 self,
                 COMMAND,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, FirstError, gatherResults
+from twisted.internet.defer import Deferred, DeferredList, FirstError, gatherResults
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
-from disroom.brokers import Guard, default_guard
+from disroom.children import Guard, default_guard, keep
 from disroom.config import Config
 from disroom.transports.sockets import is_internet
 from disroom.workers.dealing import Deal
@@ -20,10 +20,7 @@ from disroom.workers.messages import Begin
 from disroom.workers.process import WorkerError, WorkerProcess
 from disroom.workers.tally import Tally
 
-FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 10.0
-STEADY_SECONDS = 10.0
-"""A worker that ran so long is not one that dies at every start: the next pause is short again."""
 
 TERM_SECONDS = 3.6
 """For a worker to stop in order, which takes it `disroom.worker.STOP_SECONDS`; then it is killed,
@@ -87,8 +84,12 @@ class Supervisor:
                 each.cancel()
         await deferLater(self._reactor, 0)  # out of the logging context of the last worker
         for name in self._names:
-            keeping = Deferred.fromCoroutine(self._keep(name))
-            keeping.addErrback(self._log_unless_cancelled)
+            keeping = keep(
+                self._reactor,
+                ended=partial(self._ended, name),
+                again=partial(self._start_again, name),
+                longest_pause=LONGEST_PAUSE,
+            )
             self._keeping.append(keeping)
 
     async def stop(self) -> None:
@@ -159,28 +160,13 @@ class Supervisor:
                 self._workers[name] = worker
         self._log.info("{worker} runs as process {pid}", worker=name, pid=worker.pid)
 
-    async def _keep(self, name: str) -> None:
-        """Start the worker of a place again each time that it has ended."""
-        pause = FIRST_PAUSE
-        while True:
-            since = self._reactor.seconds()
-            worker = self._workers[name]
-            await worker.ended()
-            if self._reactor.seconds() - since > STEADY_SECONDS:
-                pause = FIRST_PAUSE
-            self._log.error(
-                "{worker} {exit}; starting it again in {pause:g} s",
-                worker=name,
-                exit=worker.exit,
-                pause=pause,
-            )
-            await deferLater(self._reactor, pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
-            try:
-                await self._begin(name, alone=False)
-            except WorkerError as error:
-                self._log.error("{error}", error=str(error))
+    async def _ended(self, name: str) -> str:
+        worker = self._workers[name]
+        await worker.ended()
+        return f"{name} {worker.exit}"
 
-    def _log_unless_cancelled(self, failure: Failure) -> None:
-        if not failure.check(CancelledError):
-            self._log.failure("a worker is not looked after any more", failure=failure)
+    async def _start_again(self, name: str) -> None:
+        try:
+            await self._begin(name, alone=False)
+        except WorkerError as error:
+            self._log.error("{error}", error=str(error))

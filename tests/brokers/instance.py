@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from disroom.brokers import Guard, find_nats_server
+from disroom.brokers import find_nats_server
+from disroom.children import Guard
 from tests.eventually import eventually_blocking
 from tests.processes.child import Child
 from tests.processes.rawnats import RawNats

@@ -24,10 +24,10 @@ from twisted.logger import globalLogBeginner, textFileLogObserver  # noqa: E402
 from disroom.brokers import (  # noqa: E402
     BrokerError,
     EmbeddedBrokers,
-    Guard,
     find_nats_server,
     find_redis_server,
 )
+from disroom.children import Guard  # noqa: E402
 
 STATUS_SECONDS = 0.01
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from disroom.brokers import Guard
+from disroom.children import Guard
 from tests.brokers.instance import (
     GUARDS,
     Instance,

@@ -10,9 +10,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from disroom.brokers import Guard
 from disroom.brokers.locks import take_lock
 from disroom.brokers.statedir import StateDir
+from disroom.children import Guard
 from tests.brokers.instance import (
     GUARDS,
     Instance,

@@ -1,4 +1,4 @@
-"""Child processes that end with this one, however it ends; see shim.py for how."""
+"""A child process: its start, its output, its end."""
 
 import contextlib
 import os
@@ -21,8 +21,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import Interface
 
-from disroom.brokers.errors import BrokerError
-
 Guard = Literal["pdeathsig", "pipe"]
 
 SHIM = Path(__file__).with_name("shim.py")
@@ -34,8 +32,8 @@ LONGEST_LINE = 1000  # bytes
 log = Logger()
 
 
-class IBrokerReactor(IReactorProcess, IReactorTime, Interface):
-    """What the brokers need of the reactor, besides the endpoints' TCP and unix sockets."""
+class IChildReactor(IReactorProcess, IReactorTime, Interface):
+    """What children need of the reactor."""
 
 
 def default_guard() -> Guard:
@@ -44,32 +42,6 @@ def default_guard() -> Guard:
 
 
 def spawn(
-    reactor: IBrokerReactor, name: str, command: Sequence[str], *, lock: int, guard: Guard
-) -> "Child":
-    """Start a program through the shim.
-
-    Call it from the thread that lives as long as the process does, the reactor's: to the kernel the
-    thread is the parent.
-
-    Args:
-        reactor: Spawns the process and measures time.
-        name: What the log calls it.
-        command: The executable's path and its arguments.
-        lock: A file descriptor that the child keeps open as long as it lives.
-        guard: How the child is made to end with us.
-
-    Raises:
-        BrokerError: The system refuses another process.
-    """
-    child = Child(reactor, name)
-    try:
-        spawn_guarded(reactor, child, command, descriptors={3: lock}, guard=guard)
-    except OSError as error:
-        raise BrokerError(f"{name} cannot be started: {error.strerror}") from error
-    return child
-
-
-def spawn_guarded(
     reactor: IReactorProcess,
     child: "Child",
     command: Sequence[str],
@@ -78,7 +50,10 @@ def spawn_guarded(
     guard: Guard,
     env: Mapping[str, str] | None = None,
 ) -> None:
-    """Start any program through the shim, in a session of its own; from the thread as `spawn`.
+    """Start a program through the shim, in a session of its own.
+
+    Call it from the thread that lives as long as the process does, the reactor's: to the kernel the
+    thread is the parent.
 
     Args:
         reactor: Spawns the process.
@@ -115,7 +90,7 @@ class Child(ProcessProtocol):
 
     transport: IProcessTransport
 
-    def __init__(self, reactor: IBrokerReactor, name: str) -> None:
+    def __init__(self, reactor: IChildReactor, name: str) -> None:
         self._reactor = reactor
         self._name = name
         self._waiting: list[Deferred[None]] = []

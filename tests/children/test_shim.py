@@ -1,4 +1,4 @@
-"""The shim between a service and its broker, on its own."""
+"""The shim between a service and its child, on its own."""
 
 import os
 import signal
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from disroom.brokers import Guard
-from disroom.brokers.children import SHIM
+from disroom.children import Guard
+from disroom.children.child import SHIM
 from tests.brokers.instance import GUARDS
 
 ENDLESS = ("/bin/cat", "/dev/full")  # it reads zeros for ever

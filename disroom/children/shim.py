@@ -1,14 +1,14 @@
-"""Runs a broker that cannot outlive the process that started it; a script, never imported.
+"""Runs a child that cannot outlive the process that started it; a script, never imported.
 
     python -I -S shim.py pdeathsig|pipe PARENT EXECUTABLE ARGUMENT...
 
 Replaces itself by the executable, which is thus the parent's own child. File descriptor 0 is the
 reading end of a pipe whose writing end only the parent has; all descriptors are passed on. It
-imports little, since each start of a broker waits for it: 8 ms in all.
+imports little, since each start of a child waits for it: 8 ms in all.
 
 `pdeathsig`: the kernel sends SIGKILL when the parent's thread that started us ends (Linux only).
 `pipe`: a second process waits for the pipe's end and sends the SIGKILL (any POSIX system). It is
-the broker's child and not its parent, so that signals and exit statuses pass nobody's hands.
+the executable's child and not its parent, so that signals and exit statuses pass nobody's hands.
 """
 
 import os
@@ -35,19 +35,19 @@ def ask_the_kernel(parent: int) -> None:
 
 def leave_a_guard() -> None:
     """Fork a process that kills this one, and what it executes, at the end of the pipe."""
-    broker = os.getpid()
+    watched = os.getpid()
     if os.fork() != 0:
         return
-    # Keep nothing open but the pipe: the lock's descriptor, kept here, would outlive the broker.
+    # Keep nothing open but the pipe: the lock's descriptor, kept here, would outlive a broker.
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 1)
     os.dup2(null, 2)
     os.closerange(3, 256)
     while os.read(0, 4096):
         pass
-    # The parent closes the pipe also when it has seen the broker end; then we have another parent.
-    if os.getppid() == broker:
-        os.kill(broker, SIGKILL)
+    # The parent closes the pipe also when it has seen the child end; then we have another parent.
+    if os.getppid() == watched:
+        os.kill(watched, SIGKILL)
     os._exit(0)
 
 
@@ -59,12 +59,12 @@ def main(how: str, parent: str, *command: str) -> None:
         parent: The process id of who started us.
         command: The executable's path and its arguments.
     """
-    os.setsid()  # Ctrl-C in a terminal is for the service, which then stops its brokers last
+    os.setsid()  # Ctrl-C in a terminal is for the service, which then stops its children in order
     if how == "pdeathsig":
         ask_the_kernel(int(parent))
     else:
         leave_a_guard()
-    # Python has set SIGPIPE to be ignored, which exec keeps; both brokers set it themselves.
+    # Python has set SIGPIPE to be ignored, which exec keeps; what is run here sets it itself.
     try:
         os.execv(command[0], command)
     except OSError as error:
