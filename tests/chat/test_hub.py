@@ -582,9 +582,10 @@ class Visitor:
                         assert nick == old.display or session == self.user.session.id
                         listed[session] = (new.display, away)
                 case MarkedAway(room=room, members=members):
-                    for member in members if (listed := self.lists[room]) is not None else ():
-                        assert listed[member.session][0] == member.nick.display
-                        listed[member.session] = (member.nick.display, member.away)
+                    if (listed := self.lists[room]) is not None:
+                        for member in members:
+                            assert listed[member.session][0] == member.nick.display
+                            listed[member.session] = (member.nick.display, member.away)
                 case PrivateReceived() | Delayed() | Failed() | StoredAfterAll():
                     pass
                 case _:
