@@ -285,11 +285,11 @@ class Client:
         presence = self.reception.hub.presence
         if presence.lapsed:
             await presence.confirm()  # who lost their nick is closed then
-        self.session.heard()
-        if item is _INPUT_ENDED:
+        if item is _INPUT_ENDED:  # no request: the answer to the last may never have arrived
             await self.session.input_ended(by=self)
             self._leave()
         else:
+            self.session.heard()
             await self._speech.obey(item)
 
     async def resume(self, token: str, seen: Seen, answer: Callable[[Restored], bytes]) -> None:

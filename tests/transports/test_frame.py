@@ -441,6 +441,19 @@ def test_a_token_is_good_until_the_next_has_been_used(house: FrameHouse) -> None
     assert device.answer("hello", token=answer["token"])["nick"] == "dev"
 
 
+def test_the_end_of_the_input_uses_no_token(house: FrameHouse) -> None:
+    """Who gave up before the answer came hung up in good order, and never had the next token."""
+    device = house.program()
+    token = device.answer("hello", nick="dev")["token"]
+    device.lose()
+    device = house.program()
+    device.ask("hello", token=token)
+    device.protocol.readConnectionLost()
+    house.turn()
+    device.lose()
+    assert house.program().answer("hello", token=token).get("nick") == "dev"
+
+
 def test_a_message_that_was_under_way_is_sent_again_under_its_key(house: FrameHouse) -> None:
     """A device that lost its connection before the answer sends again, and it is stored once."""
     device = house.program()
