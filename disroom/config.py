@@ -160,6 +160,7 @@ class Limits(_Section, frozen=True):
     unnamed: Duration = Duration(60)
     idle: Duration = Duration(0)
     rooms: Count = 50
+    ignored: Count = 1000
     unsent: Count = 64
     backlog: Annotated[int, Meta(ge=0, le=100)] = 10
     history: Count = 100

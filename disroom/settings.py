@@ -140,6 +140,7 @@ def chat_limits(config: Config) -> Limits:
     limits = config.limits
     return Limits(
         rooms=limits.rooms,
+        ignored=limits.ignored,
         text_bytes=limits.text_bytes,
         topic_bytes=limits.topic_bytes,
         unsent=limits.unsent,

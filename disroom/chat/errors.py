@@ -142,6 +142,17 @@ class TooManyRooms(ChatError):
         super().__init__(f"you are in {most} rooms, the most there can be; leave one: leave ROOM")
 
 
+class TooManyIgnored(ChatError):
+    """The user ignores as many nicks as the configuration allows."""
+
+    code = "too-many-ignored"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"you ignore {most} nicks, the most there can be; hear one again: unignore NICK"
+        )
+
+
 class EmptyText(ChatError):
     """Nothing is left of the text once what may not be sent is taken out."""
 

@@ -11,6 +11,7 @@ class Limits:
 
     Attributes:
         rooms: Rooms that a session can be in at once.
+        ignored: Nicks that a session can hide at once.
         text_bytes: A message's text, UTF-8.
         topic_bytes: A topic's text, UTF-8.
         unsent: Messages of a session that wait for the log; above it, its commands wait.
@@ -23,6 +24,7 @@ class Limits:
     """
 
     rooms: int = 50
+    ignored: int = 1000
     text_bytes: int = 4000
     topic_bytes: int = 500
     unsent: int = 64

@@ -23,6 +23,7 @@ from disroom.chat.errors import (
     PresenceUnavailable,
     ResumedElsewhere,
     TextTooLong,
+    TooManyIgnored,
     TooManyRooms,
 )
 from disroom.chat.events import (
@@ -151,8 +152,15 @@ class Session:
         return AwaySet(text)
 
     def ignore(self, nick: Nick) -> IgnoreSet:
-        """Hide from now on what a nick says, in rooms and in private."""
-        self._ignored |= {nick}
+        """Hide from now on what a nick says, in rooms and in private.
+
+        Raises:
+            TooManyIgnored: As many as may be are hidden already.
+        """
+        ignored = self._ignored | {nick}
+        if len(ignored) > self._hub.limits.ignored:
+            raise TooManyIgnored(self._hub.limits.ignored)
+        self._ignored = ignored
         return IgnoreSet(nick, ignored=True)
 
     def unignore(self, nick: Nick) -> IgnoreSet:

@@ -20,6 +20,7 @@ from disroom.chat.errors import (
     PresenceUnavailable,
     StoreUnavailable,
     TextTooLong,
+    TooManyIgnored,
     TooManyRooms,
 )
 from disroom.chat.events import Draft, Failed, StoredAfterAll
@@ -562,6 +563,19 @@ def test_who_is_ignored_is_not_heard(world: World) -> None:
     assert ann.session.unignore(BOB) == IgnoreSet(BOB, False)
     outcome(bob.say("e"))
     assert ann.story() == ["#tea bob: e"]
+
+
+def test_the_number_of_those_ignored_is_bounded() -> None:
+    """Nobody fills the server's memory with names; who is heard again makes room for another."""
+    world = world_of(ignored=2)
+    ann = world.one.user("ann")
+    ann.session.ignore(BOB)
+    ann.session.ignore(Nick.parse("eve"))
+    with pytest.raises(TooManyIgnored):
+        ann.session.ignore(Nick.parse("mallory"))
+    ann.session.ignore(BOB)
+    ann.session.unignore(BOB)
+    assert ann.session.ignore(Nick.parse("mallory")).ignored
 
 
 def test_who_ignores_itself_still_gets_its_receipts(world: World) -> None:
