@@ -87,12 +87,13 @@ def test_what_is_written_in_one_turn_leaves_in_one_piece() -> None:
 def test_clients_are_flushed_together_once_a_turn() -> None:
     """A message for a whole room costs the reactor one call, and each member gets it."""
     sending = Sending()
-    others = [Outbox(Sink(), sending.flusher, 100, sending.overflowed) for _ in range(3)]
+    sinks = [Sink() for _ in range(3)]
+    others = [Outbox(sink, sending.flusher, 100, sending.overflowed) for sink in sinks]
     for outbox in (sending.outbox, *others, *others):
         outbox.write(b"x")
     assert len(sending.clock.getDelayedCalls()) == 1
     assert sending.turn() == [b"x"]
-    assert [cast(Sink, outbox._transport).writes for outbox in others] == [[b"xx"]] * 3
+    assert [sink.writes for sink in sinks] == [[b"xx"]] * 3
 
 
 def test_what_is_written_while_others_are_flushed_is_not_lost() -> None:
@@ -214,7 +215,7 @@ def test_after_the_connection_is_gone_nothing_is_kept() -> None:
     sending.outbox.write(b"b")
     sending.outbox.write_first(b"c")
     assert sending.turn() == []
-    assert not sending.outbox._pieces
+    assert sending.outbox.waiting == 0
 
 
 def test_an_answer_has_room_until_a_piece_is_large() -> None:
@@ -413,8 +414,7 @@ async def test_order_holds_over_every_way_to_the_client(direct: bool) -> None:
         if dice.random() < 0.1:
             piece = b"first"
             before = bytes(expected)
-            waiting = sum(map(len, outbox._pieces))
-            at = len(before) if outbox._full else len(before) - waiting
+            at = len(before) if outbox.full else len(before) - outbox.waiting
             expected[at:at] = piece
             outbox.write_first(piece)
         if dice.random() < 0.7:
@@ -426,7 +426,7 @@ async def test_order_holds_over_every_way_to_the_client(direct: bool) -> None:
         if dice.random() < 0.3:
             await turn()
         if dice.random() < 0.1:
-            while buffered(speaker) or outbox._pieces:
+            while buffered(speaker) or outbox.waiting:
                 reader.read()
                 await turn()
     assert partly > 10
@@ -448,7 +448,7 @@ async def test_a_client_that_does_not_read_costs_a_bounded_queue() -> None:
         outbox.write(b"dropped")
         await turn()
     assert speaker.overflows == 1
-    assert not outbox._pieces
+    assert outbox.waiting == 0
     outbox.close()
     got = await read_all(reader, speaker)
     assert len(got) % 1000 == 0
@@ -468,11 +468,11 @@ async def test_a_client_that_reads_again_in_time_loses_nothing() -> None:
         expected += piece
         outbox.write(piece)
         await turn()
-    assert outbox._full
+    assert outbox.full
     for _ in range(10_000):
         if len(reader.read()) < len(expected):
             await turn()
-    assert not outbox._full
+    assert not outbox.full
     outbox.write(b"end")
     await turn()
     assert await read_all(reader, speaker) == expected + b"end"
