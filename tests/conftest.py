@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from hypothesis import settings
 
 from tests.processes.certificates import Certificates
 from tests.processes.disroom import DisroomProcess
@@ -20,6 +21,10 @@ from tests.processes.nats_cluster import NatsCluster
 from tests.processes.redis import RedisKind, RedisServer
 from tests.processes.sentinel import Sentinel, WatchedRedis
 from tests.processes.text_client import Clients
+
+# Without a deadline for each example: the machine has other work too, the tests beside included.
+settings.register_profile("disroom", settings(), deadline=None)
+settings.load_profile("disroom")
 
 pytest_plugins = ("pytester", "tests.needs", "tests.faults.report")
 

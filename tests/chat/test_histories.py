@@ -430,4 +430,4 @@ class Past(RuleBasedStateMachine):
 
 
 TestPast: Any = Past.TestCase
-TestPast.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestPast.settings = settings(max_examples=150, stateful_step_count=40)

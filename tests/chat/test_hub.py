@@ -865,4 +865,4 @@ class Chat(RuleBasedStateMachine):
 
 
 TestChat: Any = Chat.TestCase
-TestChat.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestChat.settings = settings(max_examples=150, stateful_step_count=40)

@@ -795,4 +795,4 @@ class Presence(RuleBasedStateMachine):
 
 
 TestPresence: Any = Presence.TestCase
-TestPresence.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestPresence.settings = settings(max_examples=200, stateful_step_count=40)

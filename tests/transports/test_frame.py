@@ -159,7 +159,7 @@ def test_a_zero_later_on_begins_no_frame(house: FrameHouse) -> None:
 
 
 @given(st.lists(st.integers(1, 40), max_size=10))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_requests_are_read_however_they_are_split(sizes: list[int]) -> None:
     """The network may cut where it likes."""
     device = FrameHouse().program()

@@ -228,7 +228,7 @@ def test_every_line_end_works(house: LineHouse, end: bytes) -> None:
     ),
     telnet=st.booleans(),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_it_makes_no_difference_how_the_bytes_are_split(
     data: st.DataObject, ends: list[bytes], telnet: bool
 ) -> None:
@@ -258,7 +258,7 @@ def test_every_single_byte_may_come_alone(house: LineHouse) -> None:
 
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=8).map(sorted))
 @example(b"\xff\xfa" + b"x" * 150, [])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_bytes_break_a_connection(noise: bytes, cuts: list[int]) -> None:
     """Whatever is sent, what follows on a line of its own is answered."""
     terminal = LineHouse(line_bytes=300).user("alice", "tea")

@@ -185,7 +185,7 @@ class Stream(RuleBasedStateMachine):
 
 
 TestStream = Stream.TestCase
-TestStream.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestStream.settings = settings(max_examples=100, stateful_step_count=40)
 
 
 def test_a_copy_in_order_is_delivered_at_once() -> None:
