@@ -25,13 +25,13 @@ from disroom.chat.hub import Hub
 from disroom.chat.retention import InterestRetention
 from disroom.config import Config
 from disroom.service import NamedPart, Part, Periodic, Steps
-from disroom.transports.client import Reception
 from disroom.transports.connections import Connections
 from disroom.transports.firstbyte import FirstByteFactory
 from disroom.transports.frame import FrameProtocol, frame_format
 from disroom.transports.line import LineFactory
 from disroom.transports.listeners import ListenError
 from disroom.transports.outbox import Flusher
+from disroom.transports.reception import Reception
 from disroom.wire.line import LineFormat
 
 HUB_SECONDS = 0.5

@@ -19,8 +19,8 @@ from disroom.adapters.redis.settings import RedisSettings
 from disroom.chat.limits import Limits
 from disroom.chat.text import clean
 from disroom.config import Config, ConfigError, Nats, Redis
-from disroom.transports.client import ClientSettings
 from disroom.transports.line import LineSettings
+from disroom.transports.reception import ClientSettings
 from disroom.transports.webvisitor import Origins, Proxies
 
 SPARE_DESCRIPTORS = 64

@@ -30,10 +30,10 @@ from disroom.chat.interfaces import IRoomFollower
 from disroom.chat.limits import Limits
 from disroom.chat.names import RoomName
 from disroom.chat.stored import Topic
-from disroom.transports.client import Reception
 from disroom.transports.connections import Connections
 from disroom.transports.line import LineFactory, LineProtocol, LineSettings
 from disroom.transports.outbox import Flusher
+from disroom.transports.reception import Reception
 from disroom.wire.line import LineFormat
 
 

@@ -15,10 +15,10 @@ from disroom.chat.events import Message
 from disroom.chat.hub import Hub
 from disroom.chat.limits import Limits
 from disroom.chat.names import RoomName
-from disroom.transports.client import Reception
 from disroom.transports.connections import Connections
 from disroom.transports.line import LineFactory, LineSettings
 from disroom.transports.outbox import Flusher
+from disroom.transports.reception import Reception
 from disroom.wire.line import LineFormat
 
 AT_ONCE = 16

@@ -7,11 +7,10 @@ its `ISpeech`. Everything else that is to be said of a client is here, once for 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.tcp import Connection
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -19,15 +18,14 @@ from zope.interface import implementer
 
 from disroom.chat.errors import ChatError, NamedAlready, ResumedElsewhere
 from disroom.chat.events import Event
-from disroom.chat.hub import Hub
 from disroom.chat.interfaces import IMember
 from disroom.chat.replies import Restored
 from disroom.chat.tokens import Seen
-from disroom.transports.connections import Connections
 from disroom.transports.intake import Intake
 from disroom.transports.lane import Lane, Pace
-from disroom.transports.outbox import Flusher, Outbox
+from disroom.transports.outbox import Outbox
 from disroom.transports.patience import Patience
+from disroom.transports.reception import ClientSettings, Reception
 from disroom.transports.sockets import host_of, tune, unsent
 from disroom.transports.stall import Stall
 from disroom.wire.errors import ServerFull, SlowClient, TelnetFlood, TooManyConnections
@@ -57,48 +55,6 @@ class ISpeech(Protocol):
 
     async def obey(self, item: Any) -> None:
         """Carry out one thing that the client asked; what it did wrong is answered here."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reception:
-    """What all clients of an instance share.
-
-    Attributes:
-        reactor: For what waits.
-        hub: Where sessions are opened.
-        connections: Counts those of all listeners.
-        flusher: Flushes every client's outbox.
-        instance: Its name, for people.
-    """
-
-    reactor: IReactorTime
-    hub: Hub
-    connections: Connections
-    flusher: Flusher
-    instance: str
-
-
-@dataclass(frozen=True, slots=True)
-class ClientSettings:
-    """What a listener asks of its clients, whatever they speak.
-
-    Attributes:
-        queue_bytes: What may wait for a client that does not read.
-        flood: Requests a second, and at once; None for no limit.
-        motd: The message of the day, a line each.
-        proxied: A proxy says who connects before anything else is read.
-        unread: Seconds that a client may take nothing of what fills its connection, 0 for no limit.
-        unnamed: Seconds that a client may be without a name, 0 for no limit.
-        idle: Seconds that a client may be silent, 0 for no limit.
-    """
-
-    queue_bytes: int = 1 << 20
-    flood: tuple[float, int] | None = (20.0, 100)
-    motd: tuple[str, ...] = ()
-    proxied: bool = False
-    unread: float = 60.0
-    unnamed: float = 60.0
-    idle: float = 0.0
 
 
 @implementer(IMember)

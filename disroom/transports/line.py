@@ -19,8 +19,9 @@ from zope.interface import implementer
 from disroom.chat.errors import ChatError
 from disroom.chat.names import Nick, RoomName
 from disroom.chat.tokens import Seen
-from disroom.transports.client import Client, ClientSettings, Reception
+from disroom.transports.client import Client
 from disroom.transports.dispatch import dispatch
+from disroom.transports.reception import ClientSettings, Reception
 from disroom.transports.sockets import said_goodbye
 from disroom.wire import commands
 from disroom.wire.errors import LineTooLong

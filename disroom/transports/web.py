@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from disroom.transports.client import ClientSettings, Reception
 from disroom.transports.connections import Connections
+from disroom.transports.reception import ClientSettings, Reception
 from disroom.transports.webchannel import WebSite
 from disroom.transports.webpage import page
 from disroom.transports.websocket import WebSocketResource

@@ -12,9 +12,10 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from disroom.chat.errors import ChatError
-from disroom.transports.client import Client, ClientSettings, Reception
+from disroom.transports.client import Client
 from disroom.transports.intake import LOOK_AHEAD
 from disroom.transports.peer import Peer
+from disroom.transports.reception import ClientSettings, Reception
 from disroom.transports.webvisitor import Origins, Proxies
 from disroom.wire.errors import (
     BadFrame,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 
 from disroom.chat.limits import Limits
-from disroom.transports.client import Reception
 from disroom.transports.connections import Connections
 from disroom.transports.outbox import Flusher
+from disroom.transports.reception import Reception
 from tests.chat.world import Instance, World
 
 

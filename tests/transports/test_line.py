@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 
 from disroom.chat.errors import NotStored, PresenceUnavailable, StoreUnavailable
 from disroom.chat.limits import Limits
-from disroom.transports.client import LINGER_BYTES, LINGER_SECONDS, Reception
+from disroom.transports.client import LINGER_BYTES, LINGER_SECONDS
 from disroom.transports.firstbyte import FirstByteFactory
 from disroom.transports.intake import FLOOD_SECONDS, LOOK_AHEAD, OVERHEAD_BYTES
 from disroom.transports.lane import CROWDED
@@ -35,6 +35,7 @@ from disroom.transports.line import (
     LineSettings,
 )
 from disroom.transports.outbox import ANSWER_BYTES, Flusher
+from disroom.transports.reception import Reception
 from disroom.wire.errors import (
     BadEncoding,
     GoingDown,

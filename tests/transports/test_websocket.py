@@ -15,9 +15,9 @@ from twisted.python.failure import Failure
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 
-from disroom.transports.client import ClientSettings
 from disroom.transports.connections import Connections
 from disroom.transports.intake import OVERHEAD_BYTES
+from disroom.transports.reception import ClientSettings
 from disroom.transports.web import web_site
 from disroom.transports.webchannel import HTTP_SECONDS, SILENCE_SECONDS
 from disroom.transports.websocket import PING_SECONDS, PONG_SECONDS
