@@ -29,6 +29,7 @@ from disroom.chat.limits import Limits
 from disroom.chat.moves import window
 from disroom.chat.names import RoomName
 from disroom.chat.presence import Change
+from disroom.chat.replays import Replays
 from disroom.chat.replies import Restored
 from disroom.chat.resumption import Absent
 from disroom.chat.room import Room
@@ -86,6 +87,7 @@ class Hub:
         self.sessions: dict[str, Session] = {}
         self.stopping = False
         self.histories = Histories(log, runtime, limits)
+        self.replays = Replays(log, runtime)
         self.directory = Directory(self)
         self._log_seconds = log_seconds
         self._log_most = log_most
@@ -196,6 +198,7 @@ class Hub:
         if followed and not followed.joining and not followed.room.occupied:
             del self._followed[name]
             self.histories.forget(followed.room)
+            self.replays.forget(followed.room)
             self.log.unfollow(name)
 
     # Presence.
@@ -270,6 +273,7 @@ class Hub:
         now = self.runtime.monotonic()
         for session in tuple(self.sessions.values()):
             session.tick(now)
+        self.replays.tick()
         if now >= self._compare_at:
             for followed in self._followed.values():
                 followed.room.tick()

@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from disroom.chat.hub import Hub
     from disroom.chat.session import Session
 
-MOST_REPLAYED = 1000
-"""Messages of a room that are made up for; before those there is a gap."""
-
 MOST_KEPT = 100
 """Events for the user alone that wait for it; the oldest are dropped above it."""
 
@@ -189,9 +186,8 @@ class Resumption:
 
     async def _catch_up(self, name: RoomName, catch_up: CatchUp) -> None:
         log, after = self._hub.log, catch_up.after or 0
-        replay = self._session.occupied[name].replay(after, MOST_REPLAYED)
         try:
-            replay = replay or await log.since(name, after, MOST_REPLAYED)
+            replay = await self._hub.replays.since(self._session.occupied[name], after)
         except StoreUnavailable:
             replay = Replay((), (after + 1, log.position(name)))
         if self._catching_up.get(name) is catch_up:

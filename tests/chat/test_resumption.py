@@ -18,7 +18,8 @@ from disroom.chat.errors import (
 from disroom.chat.events import Gap, Message
 from disroom.chat.limits import Limits
 from disroom.chat.names import RoomName
-from disroom.chat.resumption import MOST_KEPT, MOST_REPLAYED, Absent
+from disroom.chat.replays import MOST_REPLAYED
+from disroom.chat.resumption import MOST_KEPT, Absent
 from disroom.chat.tokens import Seen, Token
 from tests.chat.world import Instance, User, World, in_words, outcome, run
 
