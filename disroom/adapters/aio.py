@@ -7,14 +7,15 @@ one thread. What is missing is that one can be awaited by the other.
 from __future__ import annotations
 
 import asyncio
-import types
-from collections.abc import Callable, Coroutine, Generator, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail, succeed
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
+
+from disroom.coroutines import rest_of
 
 T = TypeVar("T")
 
@@ -64,7 +65,7 @@ def prompt(coroutine: Coroutine[Any, Any, T]) -> Deferred[T]:
         return succeed(end.value)
     except Exception:
         return fail()
-    return deferred(_rest(coroutine, waits_for))
+    return deferred(rest_of(coroutine, waits_for))
 
 
 def soon(call: Callable[[], None]) -> None:
@@ -92,23 +93,3 @@ async def all_of(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
         if not succeeded:
             result.raiseException()
     return [result for _, result in results]
-
-
-async def _rest(coroutine: Coroutine[Any, Any, T], waits_for: object) -> T:
-    return await _resumed(coroutine, waits_for)
-
-
-@types.coroutine
-def _resumed(coroutine: Coroutine[Any, Any, T], waits_for: object) -> Generator[object, None, T]:
-    """Go on with a coroutine that has yielded once; what it waits for is the task's to wait for."""
-    try:
-        while True:
-            try:
-                yield waits_for
-            except BaseException as error:
-                waits_for = coroutine.throw(error)
-            else:
-                waits_for = coroutine.send(None)
-    except StopIteration as end:
-        result: T = end.value
-        return result

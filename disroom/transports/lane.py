@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import types
-from collections.abc import Awaitable, Callable, Coroutine, Generator
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+
+from disroom.coroutines import rest_of
 
 Item = TypeVar("Item")
 
@@ -183,21 +183,4 @@ def _begin(work: Coroutine[Any, Any, None]) -> None:
         waits_for = work.send(None)
     except StopIteration:
         return
-    Deferred.fromCoroutine(_rest(work, waits_for))
-
-
-async def _rest(work: Coroutine[Any, Any, None], waits_for: object) -> None:
-    await _resumed(work, waits_for)
-
-
-@types.coroutine
-def _resumed(work: Coroutine[Any, Any, None], waits_for: object) -> Generator[object, None, None]:
-    """Go on with a coroutine that has yielded once: wait for what it waits for in its place."""
-    with suppress(StopIteration):
-        while True:
-            try:
-                yield waits_for
-            except Exception as error:
-                waits_for = work.throw(error)
-            else:
-                waits_for = work.send(None)
+    Deferred.fromCoroutine(rest_of(work, waits_for))
