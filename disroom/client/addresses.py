@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from collections.abc import Callable, Iterable
@@ -9,8 +10,10 @@ from dataclasses import dataclass
 
 DEFAULT_PORT = 8080
 FIRST_PAUSE = 0.1
-LONGEST_PAUSE = 10.0
-"""Seconds between two attempts; the pause doubles from the first to the longest."""
+WELCOMED_PAUSE = 1.0
+LONGEST_PAUSE = 5.0
+"""Seconds between two attempts; the pause doubles from the first to the longest, of which several lie
+within the half a minute for which a server keeps a session that has lost its client."""
 
 _ADDRESS = re.compile(
     r"(?:(?P<tls>tls://)|tcp://)?(?:\[(?P<v6>[^]]+)\]|(?P<host>[^:\[\]/]+))(?::(?P<port>\d+))?"
@@ -84,6 +87,15 @@ class Attempts:
         """Note why the last attempt failed, or how what came of it ended."""
         address = self._addresses[(self._next - 1) % len(self._addresses)]
         self._why[address] = why
+
+    def welcomed(self) -> None:
+        """Let in, if only for a moment: pause for WELCOMED_PAUSE at the most the next time.
+
+        A session waits half a minute for its client, so one whose servers die one after the other
+        must not be kept for long by what failed before.
+        """
+        most = int(math.log2(WELCOMED_PAUSE / FIRST_PAUSE))
+        self._failed = min(self._failed, len(self._addresses) + most)
 
     def succeeded(self) -> None:
         """Begin without a pause the next time."""

@@ -219,6 +219,8 @@ class Chat(Verbs):
             self._core.received(data)
             self._flush()
             self._pass_on()
+            if self._core.connected:
+                self._attempts.welcomed()
             if self._core.closed or self._core.hangs_up:
                 return "the server asked to connect again"
             while len(self._events) > MOST_EVENTS and not self._core.waiting and not self._leaving:

@@ -181,6 +181,8 @@ class ChatService(Service, Verbs):
         self._flush()
         self._pass_on()
         self._leave_when_stored()
+        if self._core.connected:
+            self._attempts.welcomed()
         if self._core.hangs_up or self._core.closed:
             self._hang_up()
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from disroom.client.addresses import LONGEST_PAUSE, Address, Attempts
+from disroom.client.addresses import LONGEST_PAUSE, WELCOMED_PAUSE, Address, Attempts
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,16 @@ def test_clients_do_not_come_back_in_step() -> None:
     for _ in range(4):
         low.next(), high.next()
     assert low.next()[0] < high.next()[0]
+
+
+def test_who_was_let_in_does_not_wait_long_for_the_next_server() -> None:
+    """Servers that die one after the other leave a client time to take its session up again."""
+    attempts = Attempts(["a", "b"], random_=lambda: 0.999)
+    for _ in range(20):
+        attempts.next()
+    attempts.welcomed()
+    pauses = [attempts.next()[0] for _ in range(3)]
+    assert 0 < pauses[0] <= WELCOMED_PAUSE < pauses[-1]
+    attempts.succeeded()
+    attempts.welcomed()
+    assert attempts.next()[0] == 0.0
