@@ -12,8 +12,8 @@ DEFAULT_PORT = 8080
 FIRST_PAUSE = 0.1
 WELCOMED_PAUSE = 1.0
 LONGEST_PAUSE = 5.0
-"""Seconds between two attempts; the pause doubles from the first to the longest, of which several lie
-within the half a minute for which a server keeps a session that has lost its client."""
+"""Seconds between two attempts; the pause doubles from the first to the longest, of which several
+lie within the half a minute for which a server keeps a session that has lost its client."""
 
 _ADDRESS = re.compile(
     r"(?:(?P<tls>tls://)|tcp://)?(?:\[(?P<v6>[^]]+)\]|(?P<host>[^:\[\]/]+))(?::(?P<port>\d+))?"
