@@ -21,16 +21,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from disroom.units import Duration, Size, decode_unit
+
 _EXPECTED = re.compile(r"Expected `([^`]+)`(?:, got .*| (<=|>=) (\S+))?$")
 _KINDS = {"int": "a whole number", "str": "a text", "bool": "true or false", "array": "a list"}
 _BOUNDS = {"<=": "up to", ">=": "from"}
-
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_SIZES = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
-
-LONGEST_DURATION = 100 * 365 * 86400.0
-LARGEST_SIZE = (1 << 63) - 1
-"""JetStream counts nanoseconds and bytes in 64 bits."""
 
 DEFAULT_PORT = 8080
 
@@ -40,34 +35,6 @@ Count = Annotated[int, Meta(ge=1)]
 
 class ConfigError(ValueError):
     """The configuration cannot be used; the message is one line and says what to change."""
-
-
-class Duration(float):
-    """Seconds, written as a number or as ``7d``, ``12h``, ``30m``, ``10s``, ``250ms``."""
-
-    @classmethod
-    def parse(cls, value: object) -> Duration:
-        """Read a duration; raises ValueError where it is none."""
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|[smhdw]?)", str(value).strip())
-        seconds = float(match[1]) * _UNITS[match[2] or "s"] if match else -1
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            seconds = value
-        if not 0 <= seconds <= LONGEST_DURATION:
-            raise ValueError("a duration such as 7d, 12h, 30m, 10s or 250ms was expected")
-        return cls(seconds)
-
-
-class Size(int):
-    """Bytes, written as a number or as ``512KiB``, ``64MiB``, ``10GiB``."""
-
-    @classmethod
-    def parse(cls, value: object) -> Size:
-        """Read a size; raises ValueError where it is none."""
-        match = re.fullmatch(r"(\d{1,19})\s*([KMGT]iB|B?)", str(value).strip())
-        size = int(match[1]) * _SIZES[match[2]] if match else -1
-        if not 0 <= size <= LARGEST_SIZE:
-            raise ValueError("a size such as 512KiB, 64MiB or 10GiB was expected")
-        return cls(size)
 
 
 class _Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -250,7 +217,7 @@ def load(
     for key, value in (options or {}).items():
         _set(tree, key, value)
     try:
-        config = msgspec.convert(tree, Config, strict=False, dec_hook=decode_value)
+        config = msgspec.convert(tree, Config, strict=False, dec_hook=decode_unit)
     except msgspec.ValidationError as error:
         raise ConfigError(f"configuration: {_in_words(error)}") from error
     _check(config)
@@ -292,13 +259,6 @@ def _set(tree: dict[str, Any], key: str, value: Any) -> None:
     if isinstance(value, str) and typing.get_origin(typing.get_type_hints(kind)[last]) is tuple:
         value = [part.strip() for part in value.split(",") if part.strip()]
     table[last] = value
-
-
-def decode_value(kind: type, value: object) -> object:
-    """Read a value of one of our own kinds, as msgspec's ``dec_hook``."""
-    if issubclass(kind, Duration | Size):
-        return kind.parse(value)
-    raise NotImplementedError(kind)
 
 
 def _in_words(error: msgspec.ValidationError) -> str:

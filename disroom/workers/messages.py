@@ -13,7 +13,8 @@ from twisted.logger import Logger
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
-from disroom.config import Config, Duration, Size, decode_value
+from disroom.config import Config
+from disroom.units import decode_unit, encode_unit
 
 CONTROL = 3
 """The worker's file descriptor for these messages."""
@@ -110,8 +111,8 @@ class Channel(LineOnlyReceiver):
     def __init__(
         self, expected: Any, heard: Callable[[Any], None], lost: Callable[[], None]
     ) -> None:
-        self._decoder = msgspec.json.Decoder(expected, dec_hook=decode_value)
-        self._encoder = msgspec.json.Encoder(enc_hook=_encode)
+        self._decoder = msgspec.json.Decoder(expected, dec_hook=decode_unit)
+        self._encoder = msgspec.json.Encoder(enc_hook=encode_unit)
         self._heard = heard
         self._lost = lost
 
@@ -140,12 +141,3 @@ class ChannelFactory(Factory):
     def buildProtocol(self, addr: IAddress | None) -> Channel:
         """Return it."""
         return self._channel
-
-
-def _encode(value: object) -> object:
-    """Write the configuration's own kinds of number as plain ones."""
-    if isinstance(value, Duration):
-        return float(value)
-    if isinstance(value, Size):
-        return int(value)
-    raise NotImplementedError(type(value))
