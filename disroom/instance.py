@@ -24,6 +24,7 @@ from disroom.brokers import BrokerError, EmbeddedBrokers, find_nats_server, find
 from disroom.chat.hub import Hub
 from disroom.chat.retention import InterestRetention
 from disroom.config import Config
+from disroom.endpoints import client_endpoints, web_endpoint
 from disroom.service import NamedPart, Part, Periodic, Steps
 from disroom.transports.connections import Connections
 from disroom.transports.firstbyte import FirstByteFactory
@@ -164,7 +165,7 @@ def _factories(
     lines = LineFormat(ZoneInfo(config.server.timezone))
     frames = frame_format()
     factories = []
-    for text, telnet in settings.endpoints(config):
+    for text, telnet in client_endpoints(config):
         line_settings = settings.line_settings(config, text, telnet=telnet)
         factory: IProtocolFactory = LineFactory(reception, format=lines, settings=line_settings)
         if not telnet:  # which sends a 0x00 of its own, in IAC DO BINARY
@@ -178,7 +179,7 @@ def _factories(
 def _web(config: Config, reception: Reception) -> tuple[str, IProtocolFactory]:
     from disroom.transports.web import web_site  # twisted.web costs 0.1 s of the start
 
-    text = settings.web_endpoint(config)
+    text = web_endpoint(config)
     site: IProtocolFactory = web_site(
         reception,
         settings.web_settings(config, text),

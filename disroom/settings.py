@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import resource
 from pathlib import Path
 from typing import Any
@@ -19,18 +18,13 @@ from disroom.adapters.redis.settings import RedisSettings
 from disroom.chat.limits import Limits
 from disroom.chat.text import clean
 from disroom.config import Config, ConfigError, Nats, Redis
+from disroom.endpoints import is_proxied
 from disroom.transports.line import LineSettings
 from disroom.transports.reception import ClientSettings
 from disroom.transports.webvisitor import Origins, Proxies
 
 SPARE_DESCRIPTORS = 64
 """Kept for brokers, files and listening ports; at the limit itself Twisted closes mutely."""
-
-_ENDPOINT = re.compile(r"(tcp|tcp6|tls|ssl|unix|systemd|haproxy|fd):")
-
-_HOST_PORT = re.compile(
-    r"(?:(?:\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<host>[^:\[\]]*)):)?(?P<port>[0-9]{1,5})"
-)
 
 
 def nats_settings(config: Config) -> NatsSettings:
@@ -192,57 +186,11 @@ def _client_settings(config: Config, endpoint: str) -> dict[str, Any]:
     }
 
 
-def is_proxied(endpoint: str) -> bool:
-    """Whether a proxy tells where the connections of an endpoint string are from."""
-    return endpoint.startswith("haproxy:")
-
-
 def most_connections(config: Config) -> int:
     """How many connections there may be."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     possible = max(1, descriptors - SPARE_DESCRIPTORS)
     return min(config.limits.connections or possible, possible)
-
-
-def endpoints(config: Config) -> list[tuple[str, bool]]:
-    """The endpoint strings to listen on, each with whether its clients are telnet."""
-    server = config.server
-    plain = [_tcp(config.port, server.interface)] if config.port is not None else []
-    telnet = [_tcp(server.telnet, server.interface)] if server.telnet is not None else []
-    return [(e, False) for e in [*plain, *server.listen]] + [(e, True) for e in telnet]
-
-
-def admin_endpoint(address: str) -> str:
-    """The endpoint string of ``--admin``; a port alone is on loopback.
-
-    Raises:
-        ConfigError: It is no ``PORT``, ``HOST:PORT`` or endpoint string.
-    """
-    return _endpoint("--admin", address, "127.0.0.1")
-
-
-def web_endpoint(config: Config) -> str:
-    """The endpoint string of ``--web``; a port alone is where ``--port`` is.
-
-    Raises:
-        ConfigError: It is no ``PORT``, ``HOST:PORT`` or endpoint string.
-    """
-    return _endpoint("--web", config.server.web, config.server.interface)
-
-
-def _endpoint(option: str, address: str, interface: str) -> str:
-    if _ENDPOINT.match(address):
-        return address
-    parts = _HOST_PORT.fullmatch(address)
-    if not parts or int(parts["port"]) > 65535:
-        raise ConfigError(f"{option}: PORT, HOST:PORT or an endpoint was expected, not {address!r}")
-    return _tcp(int(parts["port"]), parts["v6"] or parts["host"] or interface)
-
-
-def _tcp(port: int, interface: str) -> str:
-    kind = "tcp6" if ":" in interface else "tcp"
-    escaped = interface.replace(":", r"\:")
-    return f"{kind}:{port}:interface={escaped}" if interface else f"{kind}:{port}"
 
 
 def _motd(file: str) -> tuple[str, ...]:

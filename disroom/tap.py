@@ -23,6 +23,7 @@ from twisted.logger import ILogObserver
 from disroom import settings, systemd
 from disroom.brokers import BrokerError
 from disroom.config import Config, ConfigError, default_instance_name
+from disroom.endpoints import admin_endpoint, client_endpoints, is_proxied, web_endpoint
 from disroom.garbage import rarely_collect_garbage
 from disroom.instance import Factories, Health, assemble, embedded_brokers
 from disroom.logs import log_observer
@@ -78,10 +79,10 @@ def _workers(config: Config) -> list[NamedPart]:
     """A parent that listens and holds the brokers, and its workers; see `disroom.worker`."""
     brokers = embedded_brokers(reactor, config) if config.embedded else None
     name = config.server.instance_name or default_instance_name()
-    endpoints = [text for text, _ in settings.endpoints(config)]
-    proxied = [settings.is_proxied(text) for text in endpoints]
+    endpoints = [text for text, _ in client_endpoints(config)]
+    proxied = [is_proxied(text) for text in endpoints]
     if config.server.web:
-        endpoints.append(settings.web_endpoint(config))
+        endpoints.append(web_endpoint(config))
         proxied.append(True)  # by a header, perhaps
     supervisor = Supervisor(
         reactor,
@@ -111,7 +112,7 @@ def _admin(config: Config, health: Health) -> list[NamedPart]:
         return []
     from disroom.transports.admin import Admin  # twisted.web costs 0.1 s of the start
 
-    admin = Admin(reactor, settings.admin_endpoint(config.server.admin), health)
+    admin = Admin(reactor, admin_endpoint(config.server.admin), health)
     return [NamedPart("admin", admin, (ListenError,))]
 
 
