@@ -9,16 +9,8 @@ predecessor shows the loss. If none does:
   once after a reconnection.
 * Each expects the live copies of its own messages soon after their acknowledgements.
 
-The same comparison looks at the stream's identity: one that was made anew counts from 1 again. And
-it looks for losses, since what the stream has lost must not be shown from memory:
-
-* The stream's last seq less the number of its messages is the number of those it has lost, whatever
-  took them. While that stands still nothing was lost.
-* What is older than its first seq is gone: each room is told that.
-* Only if it has holes behind that (a limit of each room, a purge of one, a deletion by hand) each
-  room is asked how many messages it has, as far as they are held here: one request a room, and that
-  in two comparisons, since a replica that is asked may lag. Of more than MOST_CHECKED rooms some
-  are told that anything may be lost; then these are read again when somebody asks for them.
+The same comparison looks at the stream's identity: one that was made anew counts from 1 again; and
+at what the stream has lost (`losses`).
 """
 
 from __future__ import annotations
@@ -33,9 +25,9 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from disroom.adapters.aio import all_of
 from disroom.adapters.jetstream.api import MOST_SUBJECTS, STREAM_NOT_FOUND, JetStream, Refused
 from disroom.adapters.jetstream.feed import RoomFeed
+from disroom.adapters.jetstream.losses import Losses
 from disroom.adapters.jetstream.stream import StreamKeeper, StreamSettings, StreamState
 from disroom.adapters.nats.connection import NatsConnection, NatsError, NotConnected
 from disroom.adapters.nats.message import Incoming
@@ -50,10 +42,6 @@ COMPARE_AGAIN_SECONDS = 1.0
 
 MOST_SUBJECT_BYTES = 256 << 10
 MOST_ANNOUNCED = 200
-
-MOST_CHECKED = 2000
-CHECKED_AT_ONCE = 20
-CHECKED_TIMES = 2
 
 
 class Announcement(msgspec.Struct, frozen=True):
@@ -109,8 +97,7 @@ class Lookout:
         self._compare_at = 0.0
         self._at_once = False
         self._comparing: Deferred[None] | None = None
-        self._lost = 0
-        self._checks = 0  # still to be made
+        self._losses = Losses(feeds)
         self._ticking = LoopingCall(self._tick)
         self._ticking.clock = clock
         connection.watch(connected=self._connected, lost=lambda: None)
@@ -124,7 +111,7 @@ class Lookout:
 
     def _is(self, state: StreamState) -> None:
         self.created, self.position = state.created, state.last_seq
-        self._lost, self._checks = state.lost, 0
+        self._losses.begin(state)
 
     def stop(self) -> None:
         """Announce what is left, and end; idempotent."""
@@ -233,7 +220,7 @@ class Lookout:
             feed.resume()
         for some in _portions(feeds):
             await self._compare_some(some, at_once)
-        await self._look_for_losses(state)
+        await self._losses.look(state)
 
     async def _state(self) -> StreamState:
         try:
@@ -244,23 +231,6 @@ class Lookout:
                 raise
             self._log.warn("The stream {name} is gone; it is made anew", name=self._settings.name)
             return await self._keeper.recreate()
-
-    async def _look_for_losses(self, state: StreamState) -> None:
-        if state.lost > self._lost:
-            self._lost = state.lost
-            self._checks = CHECKED_TIMES
-        if not self._checks:
-            return
-        feeds = list(self._feeds.values())
-        for feed in feeds:
-            feed.cut(state.first_seq)
-        if state.has_holes:
-            for feed in feeds[MOST_CHECKED:]:
-                feed.doubt()
-            for start in range(0, min(len(feeds), MOST_CHECKED), CHECKED_AT_ONCE):
-                some = feeds[start : min(start + CHECKED_AT_ONCE, MOST_CHECKED)]
-                await all_of(feed.check() for feed in some)
-        self._checks -= 1
 
     async def _compare_some(self, feeds: Sequence[RoomFeed], at_once: bool) -> None:
         query = {
