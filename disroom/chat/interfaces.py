@@ -212,7 +212,7 @@ class IPresence(Interface):
     def arm(session: str, key: str) -> Awaitable[None]:
         """Make a session that has a nick resumable by this key, and by none from before."""
 
-    def suspend(session: str, grace: float) -> Awaitable[None]:
+    def suspend(session: str, grace: float, given: str = "") -> Awaitable[None]:
         """Keep a session whose connection is lost; its rooms see it away. Idempotent.
 
         It remains this instance's, to be released when the grace is over unless it was resumed.
@@ -222,6 +222,7 @@ class IPresence(Interface):
         Args:
             session: It has a nick.
             grace: For how many seconds it can be resumed, from now.
+            given: What its client has been given, for whoever resumes it; opaque.
         """
 
     def resume(session: str, presented: str, key: str) -> Awaitable[Resumed]:

@@ -74,12 +74,14 @@ class Resumed:
         since: When the session took its first nick, Unix seconds.
         away: The away text, None when the user is not away.
         rooms: Those that it is in, in the order of its joining.
+        given: As `IPresence.suspend` noted it; empty where it was not suspended.
     """
 
     nick: Nick
     since: float
     away: str | None
     rooms: tuple[RoomName, ...]
+    given: str = ""
 
 
 @dataclass(frozen=True, slots=True)

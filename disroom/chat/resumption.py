@@ -79,8 +79,7 @@ class Resumption:
         self._turn = 0  # how often it was resumed here
         self._given = True  # the client of the last turn was given its answer
         self._kept: Iterable[Event] = ()
-        self._positions: dict[RoomName, int] = {}
-        self._log = ""  # in which the positions are
+        self._had = Seen()  # what the last client was given when it was lost
         self._catching_up: dict[RoomName, CatchUp] = {}
 
     async def arm(self) -> Resumable:
@@ -99,14 +98,15 @@ class Resumption:
 
     def suspend(self) -> None:
         """Take note that the client is gone, and what it was given."""
-        log = self._hub.log
         if self._given:
-            self._log = log.identity
-            for name in self._session.occupied:
-                unfinished = self._catching_up.get(name)
-                after = unfinished.after if unfinished else None
-                self._positions[name] = log.position(name) if after is None else after
+            seqs = {name: self._given_of(name) for name in self._session.occupied}
+            self._had = Seen(self._hub.log.identity, seqs)
         self._wait()
+
+    def _given_of(self, room: RoomName) -> int:
+        unfinished = self._catching_up.get(room)
+        after = unfinished.after if unfinished else None
+        return self._hub.log.position(room) if after is None else after
 
     def _wait(self) -> None:
         """Be without a client from now on, until the grace is over."""
@@ -118,7 +118,8 @@ class Resumption:
 
     async def _note_suspended(self, grace: float) -> None:
         with suppress(PresenceUnavailable):  # suspend makes it good when the store is back
-            await self._hub.presence.suspend(self._session.id, grace)
+            given = str(self._had) if self._had.seqs else ""
+            await self._hub.presence.suspend(self._session.id, grace, given)
 
     # Coming back.
 
@@ -133,6 +134,8 @@ class Resumption:
         if not isinstance(before, Absent):
             session.member = Absent()
             before.close(ResumedElsewhere())
+        if not self._had.seqs:  # it was lost elsewhere
+            self._had = Seen.parse(held.given)
         self._begin((*held.rooms, *session.occupied), seen)
         try:
             for name in held.rooms:
@@ -163,8 +166,8 @@ class Resumption:
         self._catching_up.clear()
         for room in rooms:
             after, anew = seen.seqs.get(room), seen.log not in ("", identity)
-            if after is None and room in self._positions:
-                after, anew = self._positions[room], anew or self._log != identity
+            if after is None and room in self._had.seqs:
+                after, anew = self._had.seqs[room], anew or self._had.log != identity
             self._catching_up[room] = CatchUp(room, after, anew=anew)
 
     def _entered(self, name: RoomName, itself: Member) -> Entered:
@@ -177,7 +180,7 @@ class Resumption:
     def catch_up(self) -> None:
         """Show what was missed, each room by itself, and then what has come since."""
         self._given = True
-        self._positions.clear()
+        self._had = Seen()
         kept, self._kept = self._kept, ()
         for event in kept:
             self._session.member.deliver(event)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -45,3 +46,16 @@ class Seen:
 
     log: str = ""
     seqs: Mapping[RoomName, int] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        seqs = {room.token: seq for room, seq in self.seqs.items()}
+        return json.dumps([self.log, seqs], separators=(",", ":"))
+
+    @classmethod
+    def parse(cls, text: str) -> Seen:
+        """Read what `str` has written; nothing where that is not what it is."""
+        try:
+            log, seqs = json.loads(text)
+            return cls(str(log), {RoomName.from_token(t): int(seq) for t, seq in seqs.items()})
+        except (ValueError, TypeError, AttributeError):
+            return cls()

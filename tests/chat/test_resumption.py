@@ -216,27 +216,30 @@ def test_what_is_in_memory_is_not_read_again(world: World) -> None:
     assert "since" not in world.one.gate.taken
 
 
-def test_a_terminal_is_shown_what_came_since_its_connection_was_lost(world: World) -> None:
+@anywhere
+def test_a_terminal_is_shown_what_came_since_its_connection_was_lost(
+    world: World, where: Where
+) -> None:
     """Who does not count messages gets those after the last that it was sent."""
     ann, bob = world.one.user("ann", "tea"), world.two.user("bob", "tea")
     token = ann.arm()
     outcome(bob.say("1"))
     ann.drop()
     outcome(bob.say("2"))
-    again = world.one.connect()
+    again = where(world).connect()
     restored = outcome(again.resume(token))
     assert restored.rooms[0].backlog is None
-    assert again.story() == ["#tea bob: 2"]
+    assert [line for line in again.story() if "bob" in line] == ["#tea bob: 2"]
 
 
-def test_a_terminal_that_comes_to_another_instance_is_shown_the_last_messages(
+def test_a_terminal_whose_instance_died_is_shown_the_last_messages(
     world: World,
 ) -> None:
-    """What it was sent is not known there, so it sees the room as who joins does."""
+    """What it was sent is not known then, so it sees the room as who joins does."""
     ann, bob = world.one.user("ann", "tea"), world.two.user("bob", "tea")
     token = ann.arm()
     outcome(bob.say("1"))
-    ann.drop()
+    world.replace(0)
     outcome(bob.say("2"))
     again = world.two.connect()
     (entered,) = outcome(again.resume(token)).rooms
@@ -483,7 +486,8 @@ def test_a_private_message_is_not_swallowed_by_who_is_just_coming_back(world: Wo
     assert again.story()[-1] == "(bob) psst"
 
 
-def test_a_terminal_is_told_of_another_log_as_well(world: World) -> None:
+@anywhere
+def test_a_terminal_is_told_of_another_log_as_well(world: World, where: Where) -> None:
     """Who counts nothing is told all the same that what it missed cannot be known."""
     ann, bob = world.one.user("ann", "tea"), world.two.user("bob", "tea")
     token = ann.arm()
@@ -492,9 +496,9 @@ def test_a_terminal_is_told_of_another_log_as_well(world: World) -> None:
     ann.drop()
     world.stream.restart()
     outcome(bob.say("4"))
-    again = world.one.connect()
+    again = where(world).connect()
     outcome(again.resume(token))
-    assert again.story() == ["#tea gap None..None"]
+    assert "gap" in again.story()[-1]
 
 
 def test_who_leaves_a_room_before_it_has_caught_up_is_shown_no_more_of_it(world: World) -> None:
@@ -576,9 +580,35 @@ def test_an_answer_that_could_not_be_given_counts_for_nothing(world: World) -> N
     token = ann.arm()
     ann.drop()
     outcome(bob.say("1"))
-    lost, again = world.two.connect(), world.two.connect()
+    lost, again = world.two.connect(), world.one.connect()
     session, _ = outcome(world.two.hub.resume(lost.client, token, Seen()))
     session.disconnected(lost.client)
-    (entered,) = outcome(again.resume(token)).rooms
-    assert entered.backlog is not None
-    assert [message.text for message in entered.backlog.page.messages] == ["1"]
+    outcome(bob.say("2"))
+    outcome(again.resume(token))
+    assert [line for line in again.story() if ":" in line] == ["#tea bob: 1", "#tea bob: 2"]
+
+
+def test_a_failed_resumption_counts_for_nothing(world: World) -> None:
+    """Wherever a terminal is taken in at last, it is shown all since its connection was lost."""
+    ann, bob = world.one.user("ann", "tea"), world.one.user("bob", "tea")
+    token = ann.arm()
+    ann.drop()
+    outcome(bob.say("1"))
+    world.two.gate.fail("join", PresenceUnavailable())
+    with pytest.raises(PresenceUnavailable):
+        outcome(world.two.connect().resume(token))
+    again = world.one.connect()
+    outcome(again.resume(token))
+    assert [line for line in again.story() if ":" in line] == ["#tea bob: 1"]
+
+
+@pytest.mark.parametrize("text", ["", "x", "[]", "3", '["l",3]', '["l",{"t":"x"}]', '["l"'])
+def test_what_was_noted_in_another_form_is_nothing(text: str) -> None:
+    """A server of another version may have written it."""
+    assert Seen.parse(text) == Seen()
+
+
+def test_what_was_noted_can_be_read() -> None:
+    """Whatever the rooms are called."""
+    seen = Seen("l", {TEA: 7, RoomName.parse("Größe"): 1 << 52})
+    assert Seen.parse(str(seen)) == seen

@@ -192,9 +192,9 @@ class GatedPresence(MemoryPresence):
         """Make a session resumable."""
         await self._gate.around("arm", super().arm(session, key))
 
-    async def suspend(self, session: str, grace: float) -> None:
+    async def suspend(self, session: str, grace: float, given: str = "") -> None:
         """Keep a session without a connection."""
-        await self._gate.around("suspend", super().suspend(session, grace))
+        await self._gate.around("suspend", super().suspend(session, grace, given))
 
     async def resume(self, session: str, presented: str, key: str) -> Resumed:
         """Take a session over."""

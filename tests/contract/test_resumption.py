@@ -300,3 +300,20 @@ async def test_an_orphan_that_was_resumed_lives_on(chat: Chat) -> None:
     await eventually(bob_is_gone)
     assert await names(two, LOBBY) == ["alice"]
     assert [m.session for change in witness.of(LOBBY) for m in change.left] == [bob]
+
+
+@promise
+async def test_what_a_client_was_given_is_told_to_who_resumes_it(chat: Chat) -> None:
+    """Who takes a terminal over from another server shows it what came since, and no more."""
+    chat.grace = 30
+    one, _ = await chat.instance("one")
+    two, _ = await chat.instance("two")
+    alice = await resumable(one, ALICE, LOBBY)
+    assert (await two.resume(alice, FIRST, SECOND)).given == ""
+    await two.suspend(alice, 30, "old")
+    await two.suspend(alice, 30, "until seven")
+    assert (await one.resume(alice, SECOND, THIRD)).given == "until seven"
+    assert (await two.resume(alice, THIRD, FOURTH)).given == ""
+    await two.suspend(alice, 30, "until nine")
+    await two.stop()
+    assert (await one.resume(alice, FOURTH, FIRST)).given == "until nine"

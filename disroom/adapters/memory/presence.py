@@ -26,6 +26,7 @@ class _Session:
     key: str
     previous_key: str = ""
     ends: float | None = None
+    given: str = ""
     away: str | None = None
     rooms: list[RoomName] = field(default_factory=list)
 
@@ -193,7 +194,7 @@ class MemoryPresence:
         self._store = store
         self._instance_name = instance_name
         self._owed: dict[str, str] = {}
-        self._paused: dict[str, float] = {}
+        self._paused: dict[str, tuple[float, str]] = {}
 
     def watch(self, watcher: IPresenceWatcher) -> None:
         """Say whom to tell of changes. Once, before anything else."""
@@ -220,10 +221,10 @@ class MemoryPresence:
         for session, reason in owed.items():
             self._dismiss(session, reason)
         paused, self._paused = self._paused, {}
-        for session, ends in paused.items():
+        for session, (ends, given) in paused.items():
             held = self._store.sessions.get(session)
             if held is not None and held.holder is self:
-                self._store.mark(session, ends=ends)
+                self._store.mark(session, ends=ends, given=given)
         if self.watcher is not None:
             self.watcher.uncertain()
 
@@ -250,13 +251,13 @@ class MemoryPresence:
         held = self._held(session)
         held.key, held.previous_key = key, ""
 
-    async def suspend(self, session: str, grace: float) -> None:
+    async def suspend(self, session: str, grace: float, given: str = "") -> None:
         """Keep a session whose connection is lost; its rooms see it away."""
         ends = self._store.now() + grace
         if not self._store.reachable:
-            self._paused[session] = ends
+            self._paused[session] = (ends, given)
         self._held(session)
-        self._store.mark(session, ends=ends)
+        self._store.mark(session, ends=ends, given=given)
 
     async def resume(self, session: str, presented: str, key: str) -> Resumed:
         """Take a session over to this instance, from whichever holds it or from none."""
@@ -271,10 +272,11 @@ class MemoryPresence:
             held.previous_key = presented
         former, held.key, held.holder = held.holder, key, self
         self._paused.pop(session, None)
-        self._store.mark(session, ends=None)
+        given = held.given
+        self._store.mark(session, ends=None, given="")
         if former is not None and former is not self:
             former.lose(session)
-        return Resumed(held.nick, held.since, held.away, tuple(held.rooms))
+        return Resumed(held.nick, held.since, held.away, tuple(held.rooms), given)
 
     def lose(self, session: str) -> None:
         """Take note that a session has moved to another instance."""

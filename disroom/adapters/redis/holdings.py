@@ -30,6 +30,7 @@ class Held:
         previous_key: The one before, while it is good as well.
         tenure: How often it was resumed.
         ends: When its grace is over, by this instance's clock; None unless it is suspended.
+        given: What its client was given by then; empty unless it is suspended.
         rooms: The order of its joining in each, as the store gave it.
     """
 
@@ -40,6 +41,7 @@ class Held:
     previous_key: str = ""
     tenure: int = 0
     ends: float | None = None
+    given: str = ""
     rooms: dict[RoomName, int] = field(default_factory=dict)
 
 
@@ -100,6 +102,7 @@ class Holdings:
                     held.key,
                     held.previous_key,
                     False if held.ends is None else max(0, round((held.ends - now) * 1000)),
+                    held.given,
                 )
             )
             rooms += len(held.rooms)

@@ -254,7 +254,7 @@ class RedisLease:
             held = self._holdings.sessions.get(session)
             if held is not None and held.ends is not None:
                 grace = _milliseconds(max(0.0, held.ends - self._clock()))
-                await self.run(connection, "suspend", session, grace)
+                await self.run(connection, "suspend", session, grace, held.given)
             self._holdings.unmarked.discard(session)
 
     def enter_again(self, connection: RedisConnection) -> None:

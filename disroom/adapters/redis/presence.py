@@ -134,12 +134,12 @@ class RedisPresence:
         await self._ask("arm", session, key)
         held.key, held.previous_key = key, ""
 
-    async def suspend(self, session: str, grace: float) -> None:
+    async def suspend(self, session: str, grace: float, given: str = "") -> None:
         """Keep a session whose connection is lost; its rooms see it away."""
         held = self._held(session)
-        held.ends = self._clock() + grace
+        held.ends, held.given = self._clock() + grace, given
         self._holdings.unmarked.add(session)
-        await self._ask("suspend", session, round(grace * 1000))
+        await self._ask("suspend", session, round(grace * 1000), given)
         self._holdings.unmarked.discard(session)
 
     async def resume(self, session: str, presented: str, key: str) -> Resumed:
@@ -166,7 +166,7 @@ class RedisPresence:
         )
         self._holdings.unmarked.discard(session)
         self._holdings.sessions[session] = held
-        return Resumed(held.nick, held.since / 1e6, held.away, tuple(held.rooms))
+        return Resumed(held.nick, held.since / 1e6, held.away, tuple(held.rooms), resumed.given)
 
     async def settle(self, session: str) -> None:
         """Forget the key before the current one."""

@@ -86,6 +86,7 @@ class ResumeReply(msgspec.Struct, array_like=True, frozen=True):
     away: str | bool
     tenure: int
     previous: str
+    given: str
     rooms: tuple[tuple[str, int], ...]
 
 

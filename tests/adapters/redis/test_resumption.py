@@ -261,12 +261,13 @@ async def test_a_suspension_is_made_good_when_redis_is_back(
     alice = await one.claimed(ALICE, LOBBY, key=FIRST)
     cut_off(proxy)
     await eventually(lambda: proxy.connections == 0)
-    assert await outcome(one.presence.suspend(alice, 30)) == "presence-unavailable"
+    suspending = one.presence.suspend(alice, 30, "until seven")
+    assert await outcome(suspending) == "presence-unavailable"
     proxy.accept()
     await until_names(two, "alice*")
     left = grace_of(redis, chat, alice)
     assert 25_000 < left <= 30_000
-    await two.presence.resume(alice, FIRST, SECOND)
+    assert (await two.presence.resume(alice, FIRST, SECOND)).given == "until seven"
     assert await two.names(LOBBY) == ["alice"]
 
 
@@ -318,7 +319,7 @@ async def test_a_store_that_lost_everything_learns_the_keys_again(
     bob = await one.claimed(BOB, LOBBY, key=FIRST)
     carol = await gone.claimed(CAROL, LOBBY, key=FIRST)
     await one.presence.resume(alice, FIRST, SECOND)
-    await one.presence.suspend(bob, 30)
+    await one.presence.suspend(bob, 30, "until seven")
     await gone.presence.stop()
     server.command("FLUSHALL")
     await one.until_settled(False)
@@ -328,7 +329,7 @@ async def test_a_store_that_lost_everything_learns_the_keys_again(
     assert await two.names(LOBBY) == ["alice", "bob*"]
     assert 25_000 < grace_of(server, chat, bob) <= 30_000
     assert await outcome(two.presence.resume(carol, FIRST, SECOND)) == "no-session"
-    await two.presence.resume(bob, FIRST, SECOND)
+    assert (await two.presence.resume(bob, FIRST, SECOND)).given == "until seven"
     assert await two.names(LOBBY) == ["alice", "bob"]
 
 

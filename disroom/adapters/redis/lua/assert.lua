@@ -1,6 +1,7 @@
 -- Makes the store agree with what an incarnation holds. ARGV: 5 MessagePack: a batch of
 -- {session, token, nick, since (us), away text or false, {{room's token, name, order}...}, tenure,
--- key or '', previous key or '', ms of grace left or false if it is not suspended}.
+-- key or '', previous key or '', ms of grace left or false if it is not suspended, what its
+-- client was given or ''}.
 -- ok: {sessions whose nick another has got}, {sessions that were resumed elsewhere}. In a settled
 -- store what had to be changed is announced; in one that is being rebuilt it is not: everybody
 -- compares when the window ends. Idempotent. A session that a former incarnation of the caller still
@@ -35,7 +36,7 @@ end
 
 local lost, moved = {}, {}
 for _, held in ipairs(cmsgpack.unpack(ARGV[5])) do
-  local sid, token, nick, since, text, rooms, tenure, secret, previous, left = unpack(held)
+  local sid, token, nick, since, text, rooms, tenure, secret, previous, left, given = unpack(held)
   local owner = redis.call('HGET', key('nicks'), token)
   local before = redis.call('HMGET', key('session', sid), 'token', 'holder', 'tenure')
   local stored = tonumber(before[3] or 0)
@@ -58,6 +59,7 @@ for _, held in ipairs(cmsgpack.unpack(ARGV[5])) do
     end
     write(sid, 'key', secret)
     write(sid, 'previous', previous)
+    write(sid, 'given', given)
     take(sid, before[2], stored, math.max(stored, tenure))
     local wanted, away = {}, (text or left) and true or false
     for _, room in ipairs(rooms) do

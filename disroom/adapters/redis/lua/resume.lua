@@ -1,7 +1,7 @@
 -- Takes a session over from whoever holds it, or from nobody. ARGV: 5 session, 6 the key presented,
 -- 7 the new one. Refused while settling.
--- ok: {nick, since (us), away text or false, tenure, previous key, {{room's name, order}...}}, in the
--- order of joining. gone: there is none, its grace is over, or the key is neither its own nor the one
+-- ok: {nick, since (us), away text or false, tenure, previous key, what the client was given
+-- or '', {{room's name, order}...}}, in the order of joining. gone: there is none, its grace is over, or the key is neither its own nor the one
 -- before. The former stays good until settle.lua: who presents it has not got the answer that told of
 -- the current one.
 local sid, presented = ARGV[5], ARGV[6]
@@ -10,7 +10,8 @@ if refused then
   return refused
 end
 local session = redis.call('HMGET', key('session', sid),
-  'key', 'previous', 'grace_until', 'holder', 'tenure', 'nick', 'since', 'away')
+  'key', 'previous', 'grace_until', 'holder', 'tenure', 'nick', 'since', 'away',
+  'given')
 local current, previous, ends = session[1], session[2], tonumber(session[3])
 if not current or (presented ~= current and presented ~= previous) then
   return answer('gone')
@@ -25,6 +26,7 @@ end
 local before = tonumber(session[5])
 local tenure = before + 1
 redis.call('HSET', key('session', sid), 'key', ARGV[7], 'previous', presented, 'grace_until', 0)
+redis.call('HDEL', key('session', sid), 'given')
 take(sid, session[4], before, tenure)
 mark(sid, session[8] and true or false)
 announce('')
@@ -33,4 +35,6 @@ for i, token in ipairs(rooms_of(sid)) do
   local order = parsed(redis.call('HGET', key('room', token), sid))
   rooms[i] = { redis.call('HGET', key('names'), token), order }
 end
-return answer('ok', { session[6], tonumber(session[7]), session[8], tenure, presented, rooms })
+return answer('ok', {
+  session[6], tonumber(session[7]), session[8], tenure, presented, session[9] or '', rooms,
+})

@@ -16,7 +16,8 @@
 --                        away (the text, if it is), key and previous (if it can be resumed; see
 --                        resume.lua), tenure (how often it was resumed: of two instances that take a
 --                        session for theirs the one that knows the greater is right), grace_until
---                        (ms at which a suspended one ends, else 0)
+--                        (ms at which a suspended one ends, else 0), given (what its client had by
+--                        then, see suspend.lua)
 --   in:<session>         sorted set: token of a room -> us of the joining
 --   orphans              sorted set: session that no incarnation holds -> ms at which it ends
 --   held:<incarnation>   set: its sessions
