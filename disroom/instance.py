@@ -12,8 +12,9 @@ from twisted.internet.interfaces import IProtocolFactory
 from disroom import settings
 from disroom.adapters.aio import soon
 from disroom.adapters.jetstream.log import JetStreamRoomLog
-from disroom.adapters.nats.connection import NatsConnection, StoreStartError
+from disroom.adapters.nats.connection import NatsConnection
 from disroom.adapters.nats.courier import NatsCourier
+from disroom.adapters.nats.errors import StoreStartError
 from disroom.adapters.nats.settings import NatsSettings
 from disroom.adapters.redis.address import RedisAddress, RedisPlace
 from disroom.adapters.redis.instance import PresenceStartError, RedisInstance

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from disroom.adapters.jetstream.stream import StreamSettings
-from disroom.adapters.nats.connection import NatsSettings
+from disroom.adapters.nats.settings import NatsSettings
 from disroom.adapters.redis.address import (
     RedisAddress,
     RedisPlace,

@@ -21,9 +21,10 @@ from disroom.adapters.jetstream.log import JetStreamRoomLog
 from disroom.adapters.jetstream.stream import StreamSettings
 from disroom.adapters.memory.courier import MemoryCourier, MemoryPost
 from disroom.adapters.memory.presence import MemoryPresence, MemoryPresenceStore
-from disroom.adapters.nats.connection import NatsConnection, NatsSettings
+from disroom.adapters.nats.connection import NatsConnection
 from disroom.adapters.nats.credentials import Credentials
 from disroom.adapters.nats.link import NatsLink
+from disroom.adapters.nats.settings import NatsSettings
 from disroom.adapters.runtime import TwistedRuntime
 from disroom.chat.hub import Hub
 from disroom.chat.interfaces import IRoomFollower

@@ -17,9 +17,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from disroom.adapters.nats.connection import NatsConnection, NatsError, NatsSubscription
+from disroom.adapters.nats.connection import NatsConnection
+from disroom.adapters.nats.errors import NatsError
 from disroom.adapters.nats.inbox import Inbox
 from disroom.adapters.nats.message import Incoming
+from disroom.adapters.nats.subscription import NatsSubscription
 from disroom.adapters.redis.presence import RedisPresence
 from disroom.chat.errors import PresenceUnavailable
 

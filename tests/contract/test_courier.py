@@ -10,8 +10,9 @@ from twisted.internet import reactor
 from zope.interface.verify import verifyObject
 
 from disroom.adapters.memory.courier import MemoryCourier, MemoryPost
-from disroom.adapters.nats.connection import NatsConnection, NatsSettings
+from disroom.adapters.nats.connection import NatsConnection
 from disroom.adapters.nats.courier import NatsCourier
+from disroom.adapters.nats.settings import NatsSettings
 from disroom.chat.errors import NotDelivered
 from disroom.chat.events import PrivateMessage
 from disroom.chat.interfaces import ICourier

@@ -17,14 +17,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from disroom.adapters.aio import TimedOut, within
-from disroom.adapters.nats.connection import NatsConnection, NatsError, NotConnected
-from disroom.adapters.nats.inbox import (
-    REQUEST_SECONDS,
-    STATUS,
-    Inbox,
-    NoAnswer,
-    NobodyListens,
-)
+from disroom.adapters.nats.connection import NatsConnection
+from disroom.adapters.nats.errors import NatsError, NoAnswer, NobodyListens, NotConnected
+from disroom.adapters.nats.inbox import REQUEST_SECONDS, STATUS, Inbox
 from disroom.adapters.nats.message import Incoming
 
 MESSAGE_ID = "Nats-Msg-Id"

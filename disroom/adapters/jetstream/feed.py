@@ -15,13 +15,10 @@ from disroom.adapters.jetstream.api import Stored
 from disroom.adapters.jetstream.follower import RoomOrder, Verdict
 from disroom.adapters.jetstream.history import RoomReader
 from disroom.adapters.jetstream.stream import StreamSettings
-from disroom.adapters.nats.connection import (
-    NatsConnection,
-    NatsError,
-    NatsSubscription,
-    NotConnected,
-)
+from disroom.adapters.nats.connection import NatsConnection
+from disroom.adapters.nats.errors import NatsError, NotConnected
 from disroom.adapters.nats.message import Incoming
+from disroom.adapters.nats.subscription import NatsSubscription
 from disroom.chat.events import Gap, Message
 from disroom.chat.interfaces import IRoomFollower
 from disroom.chat.names import RoomName

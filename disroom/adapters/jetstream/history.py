@@ -18,7 +18,7 @@ from twisted.internet.task import deferLater
 
 from disroom.adapters.aio import all_of
 from disroom.adapters.jetstream.api import NO_LEADER_NOW, JetStream, Refused, Stored
-from disroom.adapters.nats.inbox import NoAnswer, NobodyListens
+from disroom.adapters.nats.errors import NoAnswer, NobodyListens
 
 BATCH = 1000
 LAG_PAUSES = (0.02, 0.06)

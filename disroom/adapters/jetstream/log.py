@@ -23,7 +23,8 @@ from disroom.adapters.jetstream.lookout import Lookout
 from disroom.adapters.jetstream.publisher import Acknowledged, Outcome, Publisher, TooBig
 from disroom.adapters.jetstream.stream import StreamKeeper, StreamSettings, StreamState, moment
 from disroom.adapters.jetstream.topics import TopicRecord, Topics
-from disroom.adapters.nats.connection import NatsConnection, NatsError, StoreStartError
+from disroom.adapters.nats.connection import NatsConnection
+from disroom.adapters.nats.errors import NatsError, StoreStartError
 from disroom.adapters.nats.inbox import Inbox
 from disroom.chat.errors import ChatError, NotStored, StoreUnavailable, TextTooLong
 from disroom.chat.events import Draft, Message

@@ -29,7 +29,8 @@ from disroom.adapters.jetstream.api import MOST_SUBJECTS, STREAM_NOT_FOUND, JetS
 from disroom.adapters.jetstream.feed import RoomFeed
 from disroom.adapters.jetstream.losses import Losses
 from disroom.adapters.jetstream.stream import StreamKeeper, StreamSettings, StreamState
-from disroom.adapters.nats.connection import NatsConnection, NatsError, NotConnected
+from disroom.adapters.nats.connection import NatsConnection
+from disroom.adapters.nats.errors import NatsError, NotConnected
 from disroom.adapters.nats.message import Incoming
 
 TICK_SECONDS = 0.25

@@ -19,8 +19,9 @@ from twisted.logger import Logger
 
 from disroom.adapters.aio import TimedOut, within
 from disroom.adapters.jetstream.api import MESSAGE_ID, Refused
-from disroom.adapters.nats.connection import NatsConnection, NatsError, NotConnected
-from disroom.adapters.nats.inbox import NO_RESPONDERS, STATUS, Inbox, NoAnswer, NobodyListens
+from disroom.adapters.nats.connection import NatsConnection
+from disroom.adapters.nats.errors import NatsError, NoAnswer, NobodyListens, NotConnected
+from disroom.adapters.nats.inbox import NO_RESPONDERS, STATUS, Inbox
 from disroom.adapters.nats.message import Incoming
 
 TRY_SECONDS = 1.0

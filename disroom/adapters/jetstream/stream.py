@@ -16,8 +16,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from disroom.adapters.jetstream.api import NO_LEADER_NOW, STREAM_NOT_FOUND, JetStream, Refused
-from disroom.adapters.nats.connection import NatsError, StoreStartError
-from disroom.adapters.nats.inbox import NoAnswer, NobodyListens
+from disroom.adapters.nats.errors import NatsError, NoAnswer, NobodyListens, StoreStartError
 
 ENSURE_SECONDS = 10.0
 RETRY_SECONDS = 0.25

@@ -18,7 +18,7 @@ from disroom.adapters.jetstream.api import MOST_SUBJECTS, JetStream, Refused
 from disroom.adapters.jetstream.history import LAG_PAUSES
 from disroom.adapters.jetstream.publisher import Publisher
 from disroom.adapters.jetstream.stream import StreamSettings
-from disroom.adapters.nats.connection import NatsError
+from disroom.adapters.nats.errors import NatsError
 
 EXPECTED_SEQ = "Nats-Expected-Last-Subject-Sequence"
 WRONG_SEQ = frozenset({10071, 10164})

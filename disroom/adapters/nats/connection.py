@@ -19,19 +19,11 @@ from twisted.python.failure import Failure
 from disroom.adapters.aio import TimedOut, within
 from disroom.adapters.nats.client import supported
 from disroom.adapters.nats.dialer import NatsDialer
+from disroom.adapters.nats.errors import LinkError, NotConnected, StoreStartError
 from disroom.adapters.nats.link import NatsLink
 from disroom.adapters.nats.message import Incoming
-from disroom.adapters.nats.settings import LinkError, NatsError, NatsSettings, NotConnected
+from disroom.adapters.nats.settings import NatsSettings
 from disroom.adapters.nats.subscription import NatsSubscription
-
-__all__ = [
-    "NatsConnection",
-    "NatsError",
-    "NatsSettings",
-    "NatsSubscription",
-    "NotConnected",
-    "StoreStartError",
-]
 
 START_SECONDS = 10.0
 RETRY_SECONDS = 0.25
@@ -40,10 +32,6 @@ RESTORE_SECONDS = 5.0
 
 SUBSCRIBE_AT_ONCE = 250
 """How many of the subscriptions are made anew before others have a turn; they take 60 us each."""
-
-
-class StoreStartError(Exception):
-    """The message store cannot be used; the text is one line for the operator."""
 
 
 class NatsConnection:

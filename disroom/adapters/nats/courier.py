@@ -17,9 +17,11 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from disroom.adapters.aio import TimedOut, within
-from disroom.adapters.nats.connection import NatsConnection, NatsError, NatsSubscription
-from disroom.adapters.nats.inbox import Inbox, NobodyListens
+from disroom.adapters.nats.connection import NatsConnection
+from disroom.adapters.nats.errors import NatsError, NobodyListens
+from disroom.adapters.nats.inbox import Inbox
 from disroom.adapters.nats.message import Incoming
+from disroom.adapters.nats.subscription import NatsSubscription
 from disroom.chat.errors import NotDelivered
 from disroom.chat.events import PrivateMessage
 from disroom.chat.interfaces import ICourier

@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from disroom.adapters.nats.settings import CredentialsError, NatsSettings
+from disroom.adapters.nats.errors import CredentialsError
+from disroom.adapters.nats.settings import NatsSettings
 
 _CREDS = re.compile(
     rb"-{3,}BEGIN NATS USER JWT-{3,}\s+(\S+)\s+-{3,}END .*?"

@@ -9,14 +9,9 @@ from urllib.parse import urlsplit
 from twisted.internet.interfaces import IReactorTime
 
 from disroom.adapters.nats.credentials import Credentials
+from disroom.adapters.nats.errors import CredentialsError, LinkError, NotConnected, redacted
 from disroom.adapters.nats.link import NatsLink
-from disroom.adapters.nats.settings import (
-    CredentialsError,
-    LinkError,
-    NatsSettings,
-    NotConnected,
-    redacted,
-)
+from disroom.adapters.nats.settings import NatsSettings
 
 
 class NatsDialer:

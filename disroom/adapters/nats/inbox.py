@@ -12,21 +12,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from disroom.adapters.aio import TimedOut, within
-from disroom.adapters.nats.connection import NatsConnection, NatsError, NotConnected
+from disroom.adapters.nats.connection import NatsConnection
+from disroom.adapters.nats.errors import NatsError, NoAnswer, NobodyListens, NotConnected
 from disroom.adapters.nats.message import Incoming
 
 REQUEST_SECONDS = 2.0
 
 STATUS = "Status"
 NO_RESPONDERS = "503"
-
-
-class NoAnswer(NatsError):
-    """Nothing came back in time, though the connection is up."""
-
-
-class NobodyListens(NatsError):
-    """The server knows of nobody who listens to the subject."""
 
 
 class Inbox:

@@ -20,14 +20,9 @@ from twisted.logger import Logger
 from disroom.adapters.aio import TimedOut, deferred, prompt, within
 from disroom.adapters.nats.client import DirectClient
 from disroom.adapters.nats.credentials import Credentials
+from disroom.adapters.nats.errors import LinkError, NotConnected, explained, redacted
 from disroom.adapters.nats.message import Incoming, parse_headers
-from disroom.adapters.nats.settings import (
-    LinkError,
-    NatsSettings,
-    NotConnected,
-    explained,
-    redacted,
-)
+from disroom.adapters.nats.settings import NatsSettings
 
 CONNECT_SECONDS = 2
 ATTEMPT_SECONDS = 5.0

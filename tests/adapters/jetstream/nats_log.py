@@ -15,7 +15,8 @@ from zope.interface import implementer
 
 from disroom.adapters.jetstream.log import JetStreamRoomLog
 from disroom.adapters.jetstream.stream import StreamSettings
-from disroom.adapters.nats.connection import NatsConnection, NatsSettings
+from disroom.adapters.nats.connection import NatsConnection
+from disroom.adapters.nats.settings import NatsSettings
 from disroom.chat.errors import NotStored
 from disroom.chat.events import Draft, Gap, Message
 from disroom.chat.interfaces import IRoomFollower

@@ -15,9 +15,10 @@ from twisted.internet.task import Clock
 
 from disroom.adapters.jetstream.api import Refused
 from disroom.adapters.jetstream.publisher import Acknowledged, GaveUp, Outcome, Publisher, TooBig
-from disroom.adapters.nats.connection import NatsConnection, NatsSettings
+from disroom.adapters.nats.connection import NatsConnection
 from disroom.adapters.nats.inbox import Inbox
 from disroom.adapters.nats.message import Incoming
+from disroom.adapters.nats.settings import NatsSettings
 from tests.contract.witness import promise
 from tests.eventually import eventually
 from tests.processes.nats import NatsServer

@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from disroom.adapters.jetstream.stream import StreamDiffers, StreamSettings, differences
-from disroom.adapters.nats.connection import StoreStartError
+from disroom.adapters.nats.errors import StoreStartError
 from tests.adapters.jetstream.nats_log import (
     TEA,
     NatsLogs,

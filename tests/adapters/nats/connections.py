@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from twisted.internet import reactor
 
-from disroom.adapters.nats.connection import NatsConnection, NatsSettings, StoreStartError
+from disroom.adapters.nats.connection import NatsConnection
+from disroom.adapters.nats.errors import StoreStartError
 from disroom.adapters.nats.message import Incoming
+from disroom.adapters.nats.settings import NatsSettings
 from tests.eventually import eventually
 
 

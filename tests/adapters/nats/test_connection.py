@@ -11,11 +11,9 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
-from disroom.adapters.nats.connection import (
-    NatsConnection,
-    NotConnected,
-)
-from disroom.adapters.nats.inbox import Inbox, NoAnswer, NobodyListens
+from disroom.adapters.nats.connection import NatsConnection
+from disroom.adapters.nats.errors import NoAnswer, NobodyListens, NotConnected
+from disroom.adapters.nats.inbox import Inbox
 from disroom.adapters.nats.message import Incoming
 from tests.adapters.nats.connections import Connections, Messages, answers
 from tests.contract.witness import promise

@@ -12,8 +12,8 @@ import pytest
 import pytest_twisted
 from twisted.logger import LogEvent, capturedLogs, formatEvent
 
-from disroom.adapters.nats.connection import NatsSettings
 from disroom.adapters.nats.credentials import Credentials
+from disroom.adapters.nats.settings import NatsSettings
 from tests.adapters.nats.connections import Connections, answers
 from tests.contract.witness import promise
 from tests.eventually import eventually
