@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.processes.child import die_with_parent
+from tests.processes.dial import dial
 from tests.processes.text_client import TIMEOUT, Clients, TextClient
 
 READ_SIZE = 65536
@@ -36,15 +37,8 @@ class LineClient(TextClient):
         tls: ssl.SSLContext | None = None,
         receive_buffer: int | None = None,
     ) -> None:
-        unix = isinstance(address, Path)
-        self.socket = socket.socket(socket.AF_UNIX if unix else socket.AF_INET)
-        self.socket.settimeout(TIMEOUT)
-        if receive_buffer is not None:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.connect(str(address) if isinstance(address, Path) else address)
-        if tls is not None:
-            self.socket = tls.wrap_socket(self.socket, server_hostname="127.0.0.1")
-        if not unix:
+        self.socket = dial(address, TIMEOUT, tls=tls, receive_buffer=receive_buffer)
+        if not isinstance(address, Path):
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.setblocking(False)
         super().__init__(clients)

