@@ -106,6 +106,10 @@ class NoRoom(ChatError):
         super().__init__("join a room first: join ROOM")
 
 
+TEXT_OR_ROOM = "join it first, or say the text as it stands: say TEXT"
+"""The hint for ``send #word ...`` where ``#word`` is no room of the user's."""
+
+
 class NotInRoom(ChatError):
     """The room was named, and the user is not in it."""
 

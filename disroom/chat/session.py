@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 from disroom.chat.errors import (
+    TEXT_OR_ROOM,
     ChatError,
     EmptyText,
     NoNick,
@@ -68,9 +69,6 @@ if TYPE_CHECKING:
 
 _NOBODY: frozenset[Nick] = frozenset()
 """One for all, since an empty set has 200 bytes."""
-
-TEXT_OR_ROOM = "join it first, or say the text as it stands: say TEXT"
-"""The hint for ``send #word ...`` where ``#word`` is no room of the user's."""
 
 
 class Session:

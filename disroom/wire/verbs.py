@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from disroom.chat.errors import BadRoom, EmptyText, NotInRoom
+from disroom.chat.errors import TEXT_OR_ROOM, BadRoom, EmptyText, NotInRoom
 from disroom.chat.names import Nick, RoomName
-from disroom.chat.session import TEXT_OR_ROOM
 from disroom.chat.text import clean
 from disroom.wire.commands import (
     Act,
