@@ -63,6 +63,7 @@ class Hub:
 
     Attributes:
         sessions: The live sessions of this instance, by id.
+        suspended: The ids of those of them that have no client at present.
         stopping: Whether the instance ends: sessions that end now are not released one by one, so
             that the end of presence releases all at once and each room hears of it once.
     """
@@ -85,6 +86,7 @@ class Hub:
         self.runtime = runtime
         self.limits = limits
         self.sessions: dict[str, Session] = {}
+        self.suspended: set[str] = set()
         self.stopping = False
         self.histories = Histories(log, runtime, limits)
         self.replays = Replays(log, runtime)

@@ -21,6 +21,8 @@ class Limits:
         listed: Members and rooms named in one list; the others are counted.
         give_up: Seconds after which a message that waits behind one that failed fails as well.
         grace: Seconds for which a session with a token is kept when its connection is lost.
+        suspended: So many are kept on an instance; above it a session ends with its connection, so
+            that whoever connects over and over does not fill memory and take all names.
     """
 
     rooms: int = 50
@@ -34,3 +36,4 @@ class Limits:
     listed: int = 200
     give_up: float = 15.0
     grace: float = 30.0
+    suspended: int = 20_000

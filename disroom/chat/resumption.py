@@ -9,7 +9,6 @@ that an answer which was lost strands nobody.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -38,6 +37,8 @@ if TYPE_CHECKING:
 MOST_KEPT = 100
 """Events for the user alone that wait for it; the oldest are dropped above it."""
 
+_NOTHING = Seen()
+
 
 @implementer(IMember)
 class Absent:
@@ -46,13 +47,16 @@ class Absent:
     What happens in rooms is read again from the log when the user is back.
     """
 
+    __slots__ = ("kept",)
+
     def __init__(self) -> None:
-        self.kept: deque[Event] = deque(maxlen=MOST_KEPT)
+        self.kept: list[Event] = []  # a deque has 600 bytes, each one's
 
     def deliver(self, event: Event) -> None:
         """Keep news of the user's own messages."""
         if isinstance(event, Failed | StoredAfterAll):
             self.kept.append(event)
+            del self.kept[:-MOST_KEPT]
 
     def close(self, error: ChatError | None) -> None:
         """There is nobody to tell."""
@@ -70,6 +74,19 @@ class Resumption:
         ends_at: When the session ends, monotonic seconds; None while it has a client.
     """
 
+    __slots__ = (
+        "_catching_up",
+        "_given",
+        "_had",
+        "_hub",
+        "_kept",
+        "_session",
+        "_turn",
+        "_unsettled",
+        "ends_at",
+        "key",
+    )
+
     def __init__(self, session: Session, hub: Hub) -> None:
         self.key = ""
         self.ends_at: float | None = None
@@ -79,7 +96,7 @@ class Resumption:
         self._turn = 0  # how often it was resumed here
         self._given = True  # the client of the last turn was given its answer
         self._kept: Iterable[Event] = ()
-        self._had = Seen()  # what the last client was given when it was lost
+        self._had = _NOTHING  # what the last client was given when it was lost
         self._catching_up: dict[RoomName, CatchUp] = {}
 
     async def arm(self) -> Resumable:
@@ -112,6 +129,7 @@ class Resumption:
         """Be without a client from now on, until the grace is over."""
         grace = self._hub.limits.grace
         self._session.member = Absent()
+        self._hub.suspended.add(self._session.id)
         self.ends_at = self._hub.runtime.monotonic() + grace
         self._catching_up.clear()
         self._hub.runtime.spawn(self._note_suspended(grace), "suspending a session")
@@ -130,6 +148,7 @@ class Resumption:
         session, hub = self._session, self._hub
         self._turn += 1
         turn, self._given, self.ends_at, self.key = self._turn, False, None, token.key
+        hub.suspended.discard(session.id)
         before = session.member
         if not isinstance(before, Absent):
             session.member = Absent()
@@ -180,7 +199,7 @@ class Resumption:
     def catch_up(self) -> None:
         """Show what was missed, each room by itself, and then what has come since."""
         self._given = True
-        self._had = Seen()
+        self._had = _NOTHING
         kept, self._kept = self._kept, ()
         for event in kept:
             self._session.member.deliver(event)

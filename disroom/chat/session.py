@@ -451,6 +451,7 @@ class Session:
             or self.nick is None
             or not self._hub.limits.grace
             or self._hub.stopping
+            or len(self._hub.suspended) >= self._hub.limits.suspended
         ):
             self.close(reason)
         else:
@@ -530,6 +531,7 @@ class Session:
         for room in tuple(self.occupied.values()):
             self._out_of(room)
         self._hub.sessions.pop(self.id, None)
+        self._hub.suspended.discard(self.id)
         return self.nick is not None
 
     def evict(self, error: ChatError) -> None:

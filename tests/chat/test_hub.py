@@ -852,7 +852,10 @@ class Chat(RuleBasedStateMachine):
             for name, listed in visitor.lists.items():
                 members = [store.member(s) for s in store.rooms[name].members]
                 if listed is not None:
-                    assert listed == {m.session: (m.nick.display, m.away) for m in members}
+                    own = listed[session.id]  # its mark it knows from its own answers
+                    truth = {m.session: (m.nick.display, m.away) for m in members}
+                    assert own[0] == truth.pop(session.id)[0]
+                    assert {s: m for s, m in listed.items() if s != session.id} == truth
                 stored = [message.id for message in self.world.stream.messages(name)]
                 seen = visitor.seen[name]
                 assert seen == (stored[-len(seen) :] if seen else [])

@@ -612,3 +612,20 @@ def test_what_was_noted_can_be_read() -> None:
     """Whatever the rooms are called."""
     seen = Seen("l", {TEA: 7, RoomName.parse("Größe"): 1 << 52})
     assert Seen.parse(str(seen)) == seen
+
+
+def test_of_too_many_who_are_away_the_next_ends_with_its_connection() -> None:
+    """Whoever connects, takes a name and goes, over and over, does not take all memory."""
+    world = World(limits=Limits(suspended=2))
+    users = [world.one.user(nick, "tea") for nick in ("ann", "bob", "cat", "dan", "eve")]
+    tokens = [user.arm() for user in users]
+    for user in users[:3]:
+        user.drop()
+    assert users[3].users() == ["ann", "bob", "dan", "eve"]
+    outcome(world.one.connect().resume(tokens[0]))
+    users[3].drop()
+    users[4].drop()
+    assert world.in_room("tea") == ["ann", "bob", "dan"]
+    world.pass_time(GRACE + 1)
+    assert world.in_room("tea") == ["ann"]
+    assert not world.one.hub.suspended
