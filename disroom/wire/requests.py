@@ -229,14 +229,36 @@ class RequestDecoder:
 
 _ANY_FIELDS: Any = Union[tuple(_COMMANDS)]  # noqa: UP007  # made from the table
 
+_decode_json = msgspec.json.Decoder(_ANY_FIELDS).decode
+_decode_json_head = msgspec.json.Decoder(_Head).decode
+
+_HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_ESCAPE = re.compile(
+    rb"(?P<lone>%b(?!%b)|%b)|%b%b|\\." % (_HIGH, _LOW, _LOW, _HIGH, _LOW), re.DOTALL
+)
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def _paired(data: bytes) -> bytes:
+    r"""Take each half of a surrogate pair that is alone for U+FFFD.
+
+    JavaScript's strings can have them and JSON.stringify writes them as escapes, but no UTF-8 can
+    (ECMA-262, QuoteJSONString). A text that was cut in the middle of an emoji is no reason to hang
+    up on a page, which would send it again.
+    """
+    if not _SURROGATE.search(data):
+        return data
+    return _ESCAPE.sub(lambda escape: rb"\ufffd" if escape["lone"] else escape[0], data)
+
+
 from_messagepack = RequestDecoder(
     msgspec.msgpack.Decoder(_ANY_FIELDS).decode,
     msgspec.msgpack.Decoder(_Head).decode,
     rb"\xa2op\xa4exit",
 )
 from_json = RequestDecoder(
-    msgspec.json.Decoder(_ANY_FIELDS).decode,
-    msgspec.json.Decoder(_Head).decode,
+    lambda data: _decode_json(_paired(data)),
+    lambda data: _decode_json_head(_paired(data)),
     rb'"op"[ \t\r\n]*:[ \t\r\n]*"exit"',
 )
 
