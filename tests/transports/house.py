@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 
 from disroom.chat.limits import Limits
 from disroom.transports.connections import Connections
@@ -45,3 +50,38 @@ class House:
         """Let time go by."""
         self.world.runtime.time += seconds
         self.clock.advance(seconds)
+
+
+class FarEnd:
+    """The client's side of a connection to a house.
+
+    Args:
+        house: Where to.
+        factory: What serves it there.
+        transport: What is in between.
+    """
+
+    def __init__(self, house: House, factory: Any, transport: StringTransport) -> None:
+        self.house = house
+        self.transport: Any = transport
+        self.protocol: Any = factory.buildProtocol(None)
+        self.protocol.makeConnection(transport)
+
+    def type(self, *pieces: bytes) -> None:
+        """Send bytes, a packet each."""
+        for piece in pieces:
+            self.protocol.dataReceived(piece)
+
+    def lose(self) -> None:
+        """Break off."""
+        self.protocol.connectionLost(Failure(ConnectionDone()))
+
+    @property
+    def paused(self) -> bool:
+        """Whether the server reads no further."""
+        return bool(self.transport.producerState == "paused")
+
+    @property
+    def closed(self) -> bool:
+        """Whether the server has closed, or is about to when everything is read."""
+        return bool(self.transport.disconnecting)

@@ -3,28 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from zope.interface import implementer
 
-from disroom.chat.errors import ChatError
-from disroom.chat.events import Event
-from disroom.chat.interfaces import IMember
 from disroom.transports.connections import Connections
 from disroom.wire.errors import GoingDown, ServerFull, TooManyConnections
-
-
-@implementer(IMember)
-class Client:
-    """A connection that remembers why it was closed."""
-
-    def __init__(self) -> None:
-        self.closed: ChatError | None = None
-
-    def deliver(self, event: Event) -> None:
-        """Nothing is delivered here."""
-
-    def close(self, error: ChatError | None) -> None:
-        """Remember why."""
-        self.closed = error
+from tests.transports.member import Client
 
 
 def test_the_last_place_is_given_once_and_given_again() -> None:

@@ -8,9 +8,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import StringTransport
-from twisted.python.failure import Failure
 
 from disroom.chat.errors import NotStored
 from disroom.chat.events import Draft
@@ -26,7 +24,7 @@ from disroom.wire.frame import LENGTH_BYTES, MOST_BYTES, FrameDecoder, encode
 from disroom.wire.line import GOODBYE, PONG, WELCOME, LineFormat
 from disroom.wire.requests import OPS
 from tests.chat.world import outcome
-from tests.transports.house import House
+from tests.transports.house import FarEnd, House
 
 Map = dict[str, Any]
 
@@ -57,22 +55,14 @@ class FrameHouse(House):
         return program
 
 
-class Program:
+class Program(FarEnd):
     """The client's side of a connection: counts its requests from 1 on."""
 
     def __init__(self, house: FrameHouse) -> None:
-        self.house = house
-        self.transport: Any = StringTransport()
-        self.protocol = house.factory.buildProtocol(None)
-        self.protocol.makeConnection(self.transport)  # type: ignore[no-untyped-call]  # Twisted's
+        super().__init__(house, house.factory, StringTransport())
         self._decoder = FrameDecoder(1 << 30)
         self._greeted = False
         self.last = 0
-
-    def type(self, *pieces: bytes) -> None:
-        """Send bytes, a packet each."""
-        for piece in pieces:
-            self.protocol.dataReceived(piece)
 
     def request(self, op: str, **fields: Any) -> bytes:
         """The frame of the next request."""
@@ -100,20 +90,6 @@ class Program:
         (answer,) = [m for m in self.read() if m["type"] in ("ok", "error")]
         assert answer.pop("id") == self.last
         return answer
-
-    def lose(self) -> None:
-        """Break off."""
-        self.protocol.connectionLost(Failure(ConnectionDone()))
-
-    @property
-    def paused(self) -> bool:
-        """Whether the server reads no further."""
-        return bool(self.transport.producerState == "paused")
-
-    @property
-    def closed(self) -> bool:
-        """Whether the server has closed, or is about to when everything is read."""
-        return bool(self.transport.disconnecting)
 
 
 @pytest.fixture

@@ -17,11 +17,9 @@ from hypothesis import strategies as st
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import StringTransport
 from twisted.internet.threads import deferToThread
 from twisted.logger import capturedLogs
-from twisted.python.failure import Failure
 
 from disroom.chat.errors import NotStored, PresenceUnavailable, StoreUnavailable
 from disroom.chat.limits import Limits
@@ -49,7 +47,7 @@ from disroom.wire.line import WELCOME, LineFormat, error_line, help_lines
 from tests.contract.witness import promise
 from tests.eventually import eventually
 from tests.processes.certificates import Certificates
-from tests.transports.house import House
+from tests.transports.house import FarEnd, House
 
 GREETING = f"{WELCOME}\r\n"
 IAC, DO, DONT, WILL, WONT, SB = b"\xff", b"\xfd", b"\xfe", b"\xfb", b"\xfc", b"\xfa"
@@ -82,20 +80,12 @@ class LineHouse(House):
         return terminal
 
 
-class Terminal:
+class Terminal(FarEnd):
     """The client's side of a connection."""
 
     def __init__(self, house: LineHouse) -> None:
-        self.house = house
-        self.transport: Any = StringTransport()
-        self.protocol = house.factory.buildProtocol(None)
-        self.protocol.makeConnection(self.transport)  # type: ignore[no-untyped-call]  # Twisted's
+        super().__init__(house, house.factory, StringTransport())
         self.lost = False
-
-    def type(self, *pieces: bytes) -> None:
-        """Send bytes, a packet each."""
-        for piece in pieces:
-            self.protocol.dataReceived(piece)
 
     def send(self, *lines: str) -> None:
         """Send lines, a packet each."""
@@ -126,17 +116,7 @@ class Terminal:
     def lose(self) -> None:
         """Break off."""
         self.lost = True
-        self.protocol.connectionLost(Failure(ConnectionDone()))
-
-    @property
-    def paused(self) -> bool:
-        """Whether the server reads no further."""
-        return bool(self.transport.producerState == "paused")
-
-    @property
-    def closed(self) -> bool:
-        """Whether the server has closed, or is about to when everything is read."""
-        return bool(self.transport.disconnecting)
+        super().lose()
 
 
 @pytest.fixture

@@ -9,9 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import StringTransport
-from twisted.python.failure import Failure
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 
@@ -24,7 +22,7 @@ from disroom.transports.websocket import PING_SECONDS, PONG_SECONDS
 from disroom.transports.webvisitor import Origins, Proxies
 from disroom.wire.errors import GoingDown
 from disroom.wire.websocket import MOST_BYTES
-from tests.transports.house import House
+from tests.transports.house import FarEnd, House
 
 Map = dict[str, Any]
 
@@ -84,26 +82,18 @@ class _Transport(StringTransport):
         self.aborted = True
 
 
-class Browser:
+class Browser(FarEnd):
     """The client's side of a connection: HTTP first, then a WebSocket."""
 
     def __init__(self, house: WebHouse) -> None:
-        self.house = house
-        self.transport: Any = _Transport()  # type: ignore[no-untyped-call]  # Twisted's is untyped
-        site: Any = house.site
-        self.protocol = site.buildProtocol(None)
-        self.protocol.makeConnection(self.transport)
+        transport = _Transport()  # type: ignore[no-untyped-call]  # Twisted's is untyped
+        super().__init__(house, house.site, transport)
         self.wire = Connection(ConnectionType.CLIENT)
         self.answered: bytes | None = None
         self.closing: CloseConnection | None = None
         self.pings = 0
         self.pongs = 0
         self.last = 0
-
-    def type(self, *pieces: bytes) -> None:
-        """Send bytes, a packet each."""
-        for piece in pieces:
-            self.protocol.dataReceived(piece)
 
     def request(self, path: str, method: str = "GET", /, **headers: str | None) -> bytes:
         """Send an HTTP request and return what is answered."""
@@ -164,10 +154,6 @@ class Browser:
         """The code of the close frame that came, if one did."""
         self.read()
         return self.closing.code if self.closing else None
-
-    def lose(self) -> None:
-        """Break off."""
-        self.protocol.connectionLost(Failure(ConnectionDone()))
 
 
 @pytest.fixture

@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from zope.interface import implementer
 
-from disroom.chat.errors import ChatError
-from disroom.chat.events import Event
-from disroom.chat.interfaces import IMember
 from disroom.wire.errors import ServerFull, TooManyConnections
 from disroom.workers.dealing import Deal
 from disroom.workers.dealt import DealtConnections
 from disroom.workers.messages import Came, Gone, Located, Refuse, Report, Took
 from disroom.workers.tally import Verdict
+from tests.transports.member import Client
 
 WELCOME, FULL, CROWDED = Verdict
-
-
-@implementer(IMember)
-class Client:
-    """A connection that remembers why it was closed."""
-
-    def __init__(self) -> None:
-        self.closed: ChatError | None = None
-
-    def deliver(self, event: Event) -> None:
-        """Nothing is delivered here."""
-
-    def close(self, error: ChatError | None) -> None:
-        """Remember why."""
-        self.closed = error
 
 
 class Worker:
