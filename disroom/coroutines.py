@@ -29,6 +29,9 @@ def _resumed(coroutine: Coroutine[Any, Any, T], waits_for: object) -> Generator[
         while True:
             try:
                 yield waits_for
+            except GeneratorExit:  # nobody waits for it any more
+                coroutine.close()
+                raise
             except BaseException as error:
                 waits_for = coroutine.throw(error)
             else:
