@@ -77,7 +77,8 @@ def check(config: Config) -> None:
 
 def _check_readable(path: str) -> None:
     try:
-        Path(path).read_bytes()
+        with Path(path).open("rb") as opened:
+            opened.read(1)  # a directory can be opened
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
 

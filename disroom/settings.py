@@ -26,6 +26,9 @@ from disroom.transports.webvisitor import Origins, Proxies
 SPARE_DESCRIPTORS = 64
 """Kept for brokers, files and listening ports; at the limit itself Twisted closes mutely."""
 
+LONGEST_FILE = 65_536
+"""Bytes of a message of the day, or of a secret; every visitor is sent the former."""
+
 
 def nats_settings(config: Config) -> NatsSettings:
     """Where NATS is.
@@ -210,7 +213,11 @@ def _secret(value: str, file: str) -> str | None:
 
 def _read(file: str) -> str:
     try:
-        return Path(file).read_text(encoding="utf-8")
+        with Path(file).open("rb") as opened:
+            content = opened.read(LONGEST_FILE + 1)
+        if len(content) > LONGEST_FILE:
+            raise ConfigError(f"cannot read {file}: it has more than {LONGEST_FILE:,} bytes")
+        return content.decode()
     except OSError as error:
         raise ConfigError(f"cannot read {file}: {error.strerror}") from error
     except UnicodeDecodeError as error:

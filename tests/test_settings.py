@@ -11,6 +11,7 @@ from disroom import settings
 from disroom.adapters.nats.settings import NatsSettings
 from disroom.adapters.redis.address import RedisAddress, RedisSentinels
 from disroom.config import Config, ConfigError, load
+from disroom.preflight import check
 
 BROKERS = {"nats.url": ["nats://n"], "redis.url": "redis://r"}
 
@@ -129,6 +130,20 @@ def test_the_message_of_the_day(tmp_path: Path) -> None:
     assert line.motd == ("Bonjour, \u00e7a va", "red")
     assert line.telnet
     assert settings.line_settings(Config(), "tcp:8080", telnet=False).motd == ()
+
+
+def test_a_message_of_the_day_has_an_end(tmp_path: Path) -> None:
+    """A file that is none, /dev/zero say, does not hang the start; nobody is sent a book."""
+    file = tmp_path / "motd"
+    file.write_text("x" * settings.LONGEST_FILE)
+    for path, refused in ((str(file), False), ("/dev/zero", True)):
+        config = load(options={"server.motd": path})
+        check(config)
+        if refused:
+            with pytest.raises(ConfigError, match=f"{path}: it has more than 65,536 bytes"):
+                settings.line_settings(config, "tcp:23", telnet=True)
+        else:
+            assert settings.line_settings(config, "tcp:23", telnet=True).motd
 
 
 def test_connections_leave_files_free(monkeypatch: pytest.MonkeyPatch) -> None:
