@@ -43,7 +43,11 @@ from disroom.chat.ring import Ring
 from disroom.chat.stored import Held, Page, Replay, Topic
 
 JUST_LEFT_SECONDS = 10.0
-"""How long a message of somebody who left is taken for a straggler, not for a new arrival."""
+"""How long a message of somebody who left may be a straggler, and no new arrival."""
+
+CLOCKS_SECONDS = 1.0
+"""By how much the clocks of the log and of the presence store may differ. A message that is timed
+later than this after its sender left is of one who has come back."""
 
 FRESH_SECONDS = 5.0
 """How old a message may be to say that its sender must be in the room."""
@@ -102,7 +106,7 @@ class Room:
         self._heard = 0
         self._ahead: dict[int, Change] = {}
         self._doubtful = False
-        self._just_left: dict[str, float] = {}
+        self._just_left: dict[str, tuple[float, float]] = {}  # until when, and when it was
         self._unconfirmed: dict[str, float] = {}
         self._moves = Moves()
         self._window = window
@@ -162,11 +166,18 @@ class Room:
         """Show the joining of a message's sender, of which presence has not told yet."""
         if (
             self.version
-            and message.session not in self._just_left
+            and not self._straggles(message)
             and self._runtime.now() - message.at < FRESH_SECONDS
         ):
             self._arrive([Member(message.session, message.nick)], message.at)
             self._unconfirmed[message.session] = self._runtime.monotonic() + FRESH_SECONDS
+
+    def _straggles(self, message: Message) -> bool:
+        """Whether a message of somebody who is not here may be from before it left."""
+        if message.session not in self._just_left:
+            return False
+        _, left_at = self._just_left[message.session]
+        return message.at <= left_at + CLOCKS_SECONDS
 
     # What presence brings.
 
@@ -259,7 +270,7 @@ class Room:
         until = self._runtime.monotonic() + JUST_LEFT_SECONDS
         for session in sessions:
             self._unconfirmed.pop(session, None)
-            self._just_left[session] = until
+            self._just_left[session] = until, at
         self._moved()
 
     # Who is here.
@@ -314,7 +325,7 @@ class Room:
     def tick(self) -> None:
         """Forget who left a while ago, and doubt who was seen a while ago but not confirmed."""
         now = self._runtime.monotonic()
-        for session in [s for s, until in self._just_left.items() if until < now]:
+        for session in [s for s, (until, _) in self._just_left.items() if until < now]:
             del self._just_left[session]
         for session in [s for s, until in self._unconfirmed.items() if until < now]:
             del self._unconfirmed[session]

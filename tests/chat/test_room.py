@@ -21,7 +21,7 @@ from disroom.chat.events import Gap, Joined, Left, MarkedAway, Member, Message, 
 from disroom.chat.moves import MOST_SECONDS
 from disroom.chat.names import Nick, RoomName
 from disroom.chat.presence import Change, Roster
-from disroom.chat.room import FRESH_SECONDS, JUST_LEFT_SECONDS, MOST_AHEAD, Room
+from disroom.chat.room import CLOCKS_SECONDS, FRESH_SECONDS, JUST_LEFT_SECONDS, MOST_AHEAD, Room
 from disroom.chat.stored import Topic
 from tests.chat.stepped import SteppedRuntime
 
@@ -502,6 +502,21 @@ def test_a_straggler_of_somebody_who_left_is_no_new_coming() -> None:
     tea.room.tick()
     stranger = tea.say("bob")
     assert tea.ann.take() == [tea.joined("bob"), stranger]
+
+
+def test_who_comes_back_and_speaks_is_shown_coming_first() -> None:
+    """Though it left a moment ago: its message is from after that."""
+    tea = Tearoom()
+    tea.change(11, left=(person("bob"),))
+    tea.ann.take()
+    tea.runtime.time += CLOCKS_SECONDS
+    straggler = tea.say("bob")
+    assert tea.ann.take() == [straggler]
+    tea.runtime.time += 0.001
+    back = tea.say("bob")
+    assert tea.ann.take() == [tea.joined("bob"), back]
+    tea.change(12, joined=(person("bob"),))
+    assert not tea.ann.take()
 
 
 def test_an_old_message_says_nothing_about_presence() -> None:
