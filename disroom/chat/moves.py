@@ -21,7 +21,7 @@ Somebody who comes is given the second, and is told with the others what changes
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from disroom.chat.events import Joined, Left, MarkedAway, Member
 from disroom.chat.names import RoomName
@@ -79,7 +79,7 @@ class Moves:
     def went(self, member: Member, at: float, reason: str) -> None:
         """Take note of somebody who was in the room and is not any more."""
         if self.coming.pop(member.session, None) is None:
-            self.going[member.session] = Gone(member, at, reason)
+            self.going[member.session] = Gone(self.as_known(member), at, reason)
             self._marked.pop(member.session, None)
 
     def marked(self, old: Member, new: Member, at: float) -> None:
@@ -88,6 +88,11 @@ class Moves:
             known, _ = self._marked.setdefault(new.session, (old.away, at))
             if known == new.away:
                 del self._marked[new.session]
+
+    def as_known(self, member: Member) -> Member:
+        """Somebody in the room, with the mark that those here were told of."""
+        known, _ = self._marked.get(member.session, (member.away, 0.0))
+        return member if known == member.away else replace(member, away=known)
 
     def told(
         self, room: RoomName, members: dict[str, Member]

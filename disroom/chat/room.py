@@ -309,7 +309,7 @@ class Room:
         """
         coming, going = self._moves.coming, self._moves.going
         known = (
-            itself if m.session == itself.session else m
+            itself if m.session == itself.session else self._moves.as_known(m)
             for m in self.members.values()
             if m.session not in coming or m.session == itself.session
         )

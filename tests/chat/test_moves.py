@@ -259,6 +259,24 @@ def test_who_was_away_for_a_moment_is_not_marked(crowd: Crowd) -> None:
     assert story(crowd.ann) == ["bob back"]
 
 
+@pytest.mark.parametrize("goes", [False, True])
+def test_a_newcomer_is_given_the_marks_that_the_others_know(crowd: Crowd, goes: bool) -> None:
+    """It is told with them what changes: of one who was away for a moment, nothing."""
+    bob, gone = person("bob"), person("bob", away=True)
+    crowd.news(renamed=((bob, gone),))
+    if goes:
+        crowd.news(left=(gone,))
+    seat = Seat("new")
+    listed = crowd.admit(seat)
+    assert bob in listed.members
+    if goes:
+        crowd.news(joined=(bob,))
+    else:
+        crowd.news(renamed=((gone, bob),))
+    crowd.wait()
+    assert not [event for event in seat.take() if isinstance(event, MarkedAway)]
+
+
 def test_a_newcomers_list_and_what_follows_fit_together(crowd: Crowd) -> None:
     """Nobody on the list comes again, nobody is missing, and who is gone is shown going."""
     crowd.news(joined=(person("cat"),))
