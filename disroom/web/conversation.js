@@ -24,7 +24,8 @@ export class Conversation {
     this.lastSeq = 0;
     this.older = false;
     this.loading = false;
-    this.bare = false; // after a reload, until its messages are here
+    this.bare = false; // until its messages are here: at first, and after a reload
+    this.unfilled = null; // while what came after this seq is being fetched
     this.scrolledUp = false;
     this.firstNew = null;
     this.seen = new Set(); // seqs, of the log as it is now
@@ -50,38 +51,25 @@ export class Conversation {
     return true;
   }
 
-  // Take messages of the room's history in. Returns what they are to the view: "none", "before"
+  // Take messages of the room's history in, and the gaps among them. Returns what they are to the view: "none", "before"
   // (all of them go in front: the second value), or "anew".
   merge(messages) {
-    const fresh = messages.filter(({ seq }) => !this.seen.has(seq));
+    const fresh = messages.filter(({ seq }) => !seq || !this.seen.has(seq));
     if (!fresh.length) return ["none", []];
-    const first = this.firstSeq;
-    for (const { seq } of fresh) this.seen.add(seq);
+    const [first] = this.entries;
+    for (const { seq } of fresh) if (seq) this.seen.add(seq);
     this.lastSeq = Math.max(this.lastSeq, fresh.at(-1).seq);
-    if (first !== null && fresh.at(-1).seq < first) {
-      this.entries.unshift(...fresh);
-      return ["before", fresh];
-    }
-    this.entries = this.#inOrder([...this.entries, ...fresh]);
-    return ["anew", []];
-  }
-
-  // Messages by their seq; what has none stays where its time is.
-  #inOrder(entries) {
-    return entries
-      .map((entry, index) => ({ entry, index }))
-      .sort((a, b) =>
-        a.entry.seq && b.entry.seq
-          ? a.entry.seq - b.entry.seq
-          : a.entry.at - b.entry.at || a.index - b.index)
-      .map(({ entry }) => entry);
+    this.entries = woven(this.entries, fresh);
+    return first && this.entries[fresh.length] === first ? ["before", fresh] : ["anew", []];
   }
 
   // The log was begun anew: its seqs say nothing about the old ones.
   forgetSeqs() {
     this.seen.clear();
     this.lastSeq = 0;
+    if (this.unfilled !== null) this.unfilled = 0;
     this.older = false;
+    for (const message of this.pending) message.after = 0;
     this.entries = this.entries.map(({ seq, ...entry }) => entry);
   }
 
@@ -119,4 +107,24 @@ export class Conversation {
       this.members.set(event.member.session, event.member);
     }
   }
+}
+
+// Both lists as one, each in its own order. A message goes by its seq; among entries that have none
+// by its time, as far as the seqs leave it free: clocks differ, and seqs of two logs say nothing.
+function woven(entries, messages) {
+  const all = [];
+  let next = 0; // where the next entry with a seq is
+  let at = 0;
+  for (const message of messages) {
+    const place = message.seq ?? message.last;
+    for (; at < entries.length; at += 1) {
+      next = Math.max(next, at);
+      while (next < entries.length && !entries[next].seq) next += 1;
+      const due = next < entries.length && entries[next].seq < place;
+      if (!due && (entries[at].seq || message.at < entries[at].at)) break;
+      all.push(entries[at]);
+    }
+    all.push(message);
+  }
+  return all.concat(entries.slice(at));
 }

@@ -113,7 +113,7 @@ export class Entrance {
     }
     for (const room of chat.rooms) {
       if (!known.has(keyOf(room.name))) await this.join(ask, room.name);
-      else if (room.bare) await this.#refill(ask, room);
+      else if (room.bare || room.unfilled !== null) await this.#refill(ask, room);
     }
   }
 
@@ -124,33 +124,45 @@ export class Entrance {
     this.chat.tellChanged("people", conversation);
   }
 
-  // After a reload the page has nothing of the room but what was missed.
+  // Fetch what was said last: after a reload the page has nothing of the room but what was missed, and
+  // where it lost the connection while it fetched, it has a part.
   async #refill(ask, conversation) {
     const { messages, older } = await ask("history", { room: conversation.name, count: PAGE });
-    conversation.bare = false;
-    conversation.older = older;
-    this.chat.merge(conversation, messages);
-    this.chat.tellChanged("older", conversation);
+    await this.#shown(ask, conversation, conversation.unfilled, messages, older);
   }
 
-  // Enter a room, and close the gap to what the page has of it already.
+  // Enter a room, and close the gap to what the page has of it already. Whoever was there when it had
+  // no message has all up to then, too.
   async join(ask, name) {
     const { chat } = this;
-    const before = chat.room(name)?.lastSeq ?? 0;
+    const known = chat.room(name);
+    const last = known ? known.unfilled ?? known.lastSeq : null;
     const answer = await ask("join", { room: name });
     const conversation = chat.conversation("room", answer.room);
     conversation.name = answer.room;
-    conversation.bare = false;
+    conversation.bare ||= !known;
     this.#entered(conversation, answer);
-    const messages = answer.messages ?? [];
-    if (!before) conversation.older = answer.older ?? conversation.older;
-    else if (messages.length && messages[0].seq > before) await this.#fill(ask, conversation, before, messages);
-    chat.merge(conversation, messages);
+    await this.#shown(ask, conversation, last, answer.messages ?? [], answer.older ?? false);
     chat.tellChanged("list", conversation);
     return conversation;
   }
 
-  // Fetch what was said between our last message and the first that joining has shown.
+  // Take in the newest messages of a room, and those between them and `last`, if that is not null.
+  async #shown(ask, conversation, last, messages, older) {
+    let more = older;
+    if (last !== null && older && messages[0]?.seq > last) {
+      conversation.unfilled = last;
+      more = await this.#fill(ask, conversation, last, messages);
+    }
+    conversation.unfilled = null;
+    if (conversation.bare) conversation.older = more;
+    conversation.bare = false;
+    this.chat.merge(conversation, messages);
+    this.chat.tellChanged("older", conversation);
+  }
+
+  // Fetch what was said after `last` and before the first that is shown, and put it in front; whether
+  // there is more before that.
   async #fill(ask, conversation, last, shown) {
     const { name: room } = conversation;
     let [{ seq: before }] = shown;
@@ -158,14 +170,16 @@ export class Entrance {
       const { messages, older } = await ask("history", { room, count: PAGE, before });
       const missed = messages.filter(({ seq }) => seq > last);
       shown.unshift(...missed);
-      if (!older || missed.length < messages.length) return;
+      if (!older || missed.length < messages.length) return older || missed.length < messages.length;
       [{ seq: before }] = messages;
       filled += messages.length;
       if (filled >= MOST_FILLED) {
         const { at } = messages[0];
-        this.chat.add(conversation, { type: "gap", room, first: last + 1, last: before - 1, at });
-        return;
+        // Where the page has nothing from before, scrolling up brings it.
+        if (!conversation.bare) shown.unshift({ type: "gap", room, first: last + 1, last: before - 1, at });
+        return true;
       }
     }
+    return true;
   }
 }

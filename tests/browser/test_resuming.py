@@ -21,6 +21,7 @@ OFFLINE = "document.body.dataset.connection !== 'online'"
 HELD = """() => {
   window.opened = 0;
   window.sent = [];
+  window.withheld = [];
   window.WebSocket = class extends WebSocket {
     constructor(url) {
       super(url);
@@ -28,12 +29,29 @@ HELD = """() => {
       window.opened += 1;
     }
     send(message) {
-      window.sent.push(JSON.parse(message).op);
-      super.send(message);
+      const { op } = JSON.parse(message);
+      window.sent.push(op);
+      if (!window.withheld.includes(op)) super.send(message);
     }
   };
 }"""
-"""Gives the test the page's socket, and what is sent."""
+"""Gives the test the page's socket, and what is sent, and lets it withhold some of it."""
+
+WOVEN = """async () => {
+  const { Conversation } = await import("/conversation.js");
+  const room = new Conversation("room", "tea");
+  const said = (seq, at) => ({ type: "said", seq, at, text: seq });
+  room.append({ ...said(500, 10), text: "old log" });
+  room.forgetSeqs();
+  room.append({ type: "info", at: 11, text: "hi" });
+  room.append(said(1, 20));
+  room.append(said(8, 80));
+  room.append({ type: "info", at: 85, text: "late note" });
+  room.append(said(10, 70));
+  const gap = { type: "gap", first: 3, last: 6, at: 30, text: "gap" };
+  room.merge([said(2, 5), gap, said(7, 90), said(8, 80), said(9, 86)]);
+  return room.entries.map(({ text }) => text);
+}"""
 
 NOTHING_UNSENT = "document.querySelectorAll('.unsent').length === 0"
 
@@ -218,6 +236,89 @@ def test_a_message_whose_answer_was_lost_is_found_in_the_history(
     alice.write("after")
     bob.expect("alice: after")
     alice.reads(SAID, "before", "stored, and not heard", "after")
+
+
+def test_a_rooms_first_message_whose_answer_was_lost_is_found_in_the_history(
+    chat: Chat, web_port: ReservedPort, visit: Visit, clients: Clients
+) -> None:
+    """The page had seen nothing of the room; and much more was said than joining shows."""
+    chat.settings["DISROOM_PRESENCE_GRACE"] = "1s"
+    server = chat.instance(options=[f"--web=127.0.0.1:{web_port.number}"])
+    other = chat.instance()
+    alice = visit(server)
+    alice.evaluate(HELD)
+    alice.enter("alice", "tea")
+    bob = user(clients, other, "bob", "tea")
+    alice.evaluate("() => { window.socket.onmessage = null; }")
+    alice.write("stored, and not heard")
+    bob.expect("alice: stored, and not heard")
+    server.kill()
+    alice.wait_for(OFFLINE)
+    for number in range(150):
+        bob.send_line(f"send meanwhile {number}")
+    bob.expect("alice left", timeout=30)
+    server.start()
+    alice.wait_for(ONLINE)
+    alice.write("after")
+    bob.expect("alice: after")
+    meanwhile = [f"meanwhile {number}" for number in range(150)]
+    alice.reads(SAID, "stored, and not heard", *meanwhile, "after")
+
+
+def test_a_connection_lost_again_while_the_missed_is_fetched_loses_nothing(
+    chat: Chat, web_port: ReservedPort, visit: Visit, clients: Clients
+) -> None:
+    """What comes live meanwhile is newer than what is missing, and does not hide it."""
+    chat.settings["DISROOM_PRESENCE_GRACE"] = "1s"
+    server = chat.instance(options=[f"--web=127.0.0.1:{web_port.number}"])
+    other = chat.instance()
+    alice = visit(server)
+    alice.evaluate(HELD)
+    alice.enter("alice", "tea")
+    bob = user(clients, other, "bob", "tea")
+    alice.write("before")
+    alice.says("before")
+    server.kill()
+    alice.wait_for(OFFLINE)
+    for number in range(50):
+        bob.send_line(f"send meanwhile {number}")
+    bob.expect("alice left", timeout=30)
+    alice.evaluate("() => { window.withheld = ['history']; }")
+    server.start()
+    alice.wait_for("window.sent.at(-1) === 'history'")
+    bob.send_line("send live")
+    alice.says("live")
+    alice.evaluate("() => { window.withheld = []; window.socket.close(); }")
+    alice.wait_for(ONLINE)
+    alice.reads(SAID, "before", *(f"meanwhile {number}" for number in range(50)), "live")
+    alice.reads(".gap-line")
+
+
+def test_what_was_missed_goes_where_its_seq_says(server: DisroomProcess, visit: Visit) -> None:
+    """Among entries without a seq, of which the page's own clock may have the time."""
+    alice = visit(server)
+    assert alice.evaluate(WOVEN) == ["old log", "hi", 1, 2, "gap", 7, 8, "late note", 9, 10]
+
+
+def test_after_a_reload_a_session_that_is_over_misses_nothing(
+    chat: Chat, web_port: ReservedPort, visit: Visit, clients: Clients
+) -> None:
+    """The page has nothing of the room by then, and what it had can be had again."""
+    chat.settings["DISROOM_PRESENCE_GRACE"] = "1s"
+    server = chat.instance(options=[f"--web=127.0.0.1:{web_port.number}"])
+    other = chat.instance()
+    alice = visit(server)
+    alice.enter("alice", "tea")
+    bob = user(clients, other, "bob", "tea")
+    alice.write("before")
+    alice.says("before")
+    alice.visit("about:blank")
+    for number in range(50):
+        bob.send_line(f"send meanwhile {number}")
+    bob.expect("alice left", timeout=30)
+    alice.visit(alice.url)
+    alice.wait_for(ONLINE)
+    alice.reads(SAID, "before", *(f"meanwhile {number}" for number in range(50)))
 
 
 def test_what_can_no_longer_be_had_is_marked(
