@@ -4,6 +4,12 @@ const FIRST_DELAY = 300;
 const LONGEST_DELAY = 15_000;
 const QUIET = 25_000; // after so much silence the server is asked whether it is there
 const ANSWER_WITHIN = 10_000;
+const DISMISSED_DELAY = 1_000; // at the least, after a goodbye; doubled by each that follows
+const DISMISSED_FOR = 60_000; // after so long a goodbye is the first again
+const MOST_BYTES = 65_536; // of a request
+
+// Goodbyes to a request that the server does not read.
+const UNREADABLE = new Set(["frame-too-long", "bad-frame", "bad-request"]);
 
 // The server refused a request; the code is one of those in docs/protocol.md.
 export class Refused extends Error {
@@ -29,6 +35,9 @@ export class Connection {
   #watch = 0;
   #heard = 0;
   #askedAt = 0; // when it was asked whether the server is there, until something comes
+  #dismissed = false; // by a goodbye on this socket
+  #dismissals = 0; // of late
+  #dismissedAt = 0;
 
   constructor({ url, greet, told, changed }) {
     this.url = url;
@@ -75,9 +84,13 @@ export class Connection {
   #ask(op, fields = {}) {
     if (this.#socket?.readyState !== WebSocket.OPEN) return Promise.reject(new Disconnected());
     const id = (this.#lastId += 1);
+    const message = JSON.stringify({ op, id, ...fields });
+    if (byteLength(message) > MOST_BYTES) {
+      return Promise.reject(new Refused("frame-too-long", `a request has at most ${MOST_BYTES} bytes; send it in parts`));
+    }
     return new Promise((resolve, reject) => {
       this.#asked.set(id, { resolve, reject });
-      this.#socket.send(JSON.stringify({ op, id, ...fields }));
+      this.#socket.send(message);
     });
   }
 
@@ -88,6 +101,7 @@ export class Connection {
     this.#socket = socket;
     this.#heard = Date.now();
     this.#askedAt = 0;
+    this.#dismissed = false;
     socket.onopen = () => this.#greet(socket);
     socket.onmessage = ({ data }) => {
       if (socket === this.#socket) this.#receive(JSON.parse(data));
@@ -123,8 +137,21 @@ export class Connection {
       this.#asked.delete(message.id);
       asked.reject(new Refused(message.code, message.message));
     } else {
+      if (message.type === "goodbye") this.#dismiss(message);
       this.told(message);
     }
+  }
+
+  // Sent again, what the server does not read would end the next connection too.
+  #dismiss({ code, message }) {
+    const now = Date.now();
+    this.#dismissals = now - this.#dismissedAt > DISMISSED_FOR ? 1 : this.#dismissals + 1;
+    this.#dismissedAt = now;
+    this.#dismissed = true;
+    if (!UNREADABLE.has(code) || !this.#asked.size) return;
+    const [id, { reject }] = [...this.#asked].at(-1);
+    this.#asked.delete(id);
+    reject(new Refused(code, message));
   }
 
   // A host that vanished closes nothing: ask, and take it for a loss if no answer comes. Silence alone
@@ -157,10 +184,14 @@ export class Connection {
     for (const { reject } of asked) reject(new Disconnected());
   }
 
-  // Full jitter: all who lost one server must not come to the next in the same moment.
+  // Full jitter: all who lost one server must not come to the next in the same moment. Whoever was sent
+  // away does not come back at once, nor ever faster, though each connection in between was good.
   #wait() {
     const most = Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** this.#attempts);
-    const delay = Math.round(FIRST_DELAY / 3 + Math.random() * most);
+    const least = this.#dismissed
+      ? Math.min(LONGEST_DELAY, DISMISSED_DELAY * 2 ** (this.#dismissals - 1))
+      : FIRST_DELAY / 3;
+    const delay = Math.round(least + Math.random() * most);
     this.#attempts += 1;
     this.#retry = setTimeout(() => this.#open(), delay);
     this.#enter("waiting", Date.now() + delay);
@@ -171,3 +202,5 @@ export class Connection {
     this.changed(state, until);
   }
 }
+
+const byteLength = (text) => new TextEncoder().encode(text).length;

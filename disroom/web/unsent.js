@@ -14,7 +14,7 @@ export function freshKey() {
 }
 
 // Codes that say that a text cannot be sent as it is.
-const HOPELESS = new Set(["text-too-long", "empty-text"]);
+const HOPELESS = new Set(["text-too-long", "frame-too-long", "empty-text"]);
 
 // `online` tells whether a request would be sent now, and `changed` is told the conversation of which
 // a message was added, answered or refused.
@@ -26,7 +26,8 @@ export class Unsent {
   }
 
   // Send a text: `op` is send, me, topic, or msg to a person.
-  post(conversation, op, text) {
+  post(conversation, op, written) {
+    const text = written.toWellFormed?.() ?? written; // as the server reads half a surrogate pair
     const message = { key: freshKey(), op, text, at: Date.now(), state: "waiting", sent: false };
     conversation.pending.push(message);
     this.changed(conversation);

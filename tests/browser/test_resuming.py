@@ -22,20 +22,28 @@ HELD = """() => {
   window.opened = 0;
   window.sent = [];
   window.withheld = [];
+  window.swollen = null;
+  window.waits = []; // from each goodbye to the next attempt
   window.WebSocket = class extends WebSocket {
     constructor(url) {
       super(url);
       window.socket = this;
       window.opened += 1;
+      if (window.dismissed) window.waits.push(performance.now() - window.dismissed);
+      window.dismissed = 0;
+      this.addEventListener("message", ({ data }) => {
+        if (JSON.parse(data).type === "goodbye") window.dismissed = performance.now();
+      });
     }
     send(message) {
-      const { op } = JSON.parse(message);
+      const { op, text } = JSON.parse(message);
       window.sent.push(op);
+      if (text && text === window.swollen) message = message.padEnd(70_000);
       if (!window.withheld.includes(op)) super.send(message);
     }
   };
 }"""
-"""Gives the test the page's socket, and what is sent, and lets it withhold some of it."""
+"""Gives the test the page's socket, and what is sent, and lets it withhold or swell some of it."""
 
 WOVEN = """async () => {
   const { Conversation } = await import("/conversation.js");
@@ -387,6 +395,66 @@ def test_silence_is_no_loss_until_the_server_does_not_answer(
     alice.write("and again")
     alice.says("and again")
     alice.reads(SAID, "still here", "and again")
+
+
+def test_a_text_that_no_request_can_hold_is_not_sent(
+    server: DisroomProcess, visit: Visit, clients: Clients
+) -> None:
+    """The page says so, and neither the connection nor what is written next is lost by it."""
+    alice = visit(server)
+    alice.evaluate(HELD)
+    alice.enter("alice", "tea")
+    bob = user(clients, server, "bob", "tea")
+    for text in ("x" * 70_000, "\u2615" * 22_000):
+        alice.write(text)
+        alice.shows(".unsent.failed .state:has-text('Not sent: a request has at most 65536 bytes')")
+        alice.click(".unsent.failed button:text-is('Discard')")
+    alice.write("y" * 60_000)
+    alice.shows(".unsent.failed .state:has-text('Not sent: a text has at most 4000 bytes')")
+    alice.write("after")
+    bob.expect("alice: after")
+    assert alice.evaluate("window.opened") == 1
+
+
+def test_half_a_surrogate_pair_is_sent_as_it_is_read(server: DisroomProcess, visit: Visit) -> None:
+    """So that the page knows its message again when it comes by, or is in the history."""
+    alice = visit(server)
+    alice.evaluate(HELD)
+    alice.enter("alice", "tea")
+    alice.evaluate("() => { window.withheld = ['send']; }")
+    alice.evaluate("() => { document.getElementById('text').value = 'half \\ud83d'; }")
+    alice.press("Enter")
+    alice.shows(".unsent")
+    assert (
+        alice.evaluate("document.querySelector('.unsent .text').textContent.charCodeAt(5)")
+        == 0xFFFD
+    )
+
+
+def test_what_the_server_hangs_up_on_is_not_sent_again(
+    server: DisroomProcess, visit: Visit, clients: Clients
+) -> None:
+    """It is shown as not sent; the page waits before it comes back, and all else arrives once."""
+    alice = visit(server)
+    alice.evaluate(HELD)
+    alice.enter("alice", "tea")
+    bob = user(clients, server, "bob", "tea")
+    alice.evaluate("() => { window.swollen = 'bad'; }")
+    alice.write("bad")
+    alice.shows(".unsent.failed .state:has-text('Not sent: a request has at most')")
+    alice.wait_for(OFFLINE)
+    alice.write("written while away")
+    alice.wait_for(ONLINE)
+    bob.expect("alice: written while away")
+    alice.reads(".unsent.failed .text", "bad")
+    alice.click(".unsent.failed button:text-is('Edit')")
+    alice.press("Enter")
+    alice.wait_for("window.opened === 3")
+    alice.wait_for(ONLINE)
+    first, second = alice.evaluate("window.waits")
+    assert first >= 1000
+    assert second >= 2000
+    alice.reads(SAID, "written while away")
 
 
 def test_a_copy_of_the_tab_does_not_take_the_session(server: DisroomProcess, visit: Visit) -> None:
