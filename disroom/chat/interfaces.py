@@ -210,7 +210,11 @@ class IPresence(Interface):
         """
 
     def arm(session: str, key: str) -> Awaitable[None]:
-        """Make a session that has a nick resumable by this key, and by none from before."""
+        """Make a session that has a nick resumable by this key.
+
+        One that it had is good as well until `settle`: the answer that told of the new one may
+        be lost.
+        """
 
     def suspend(session: str, grace: float, given: str = "") -> Awaitable[None]:
         """Keep a session whose connection is lost; its rooms see it away. Idempotent.

@@ -100,7 +100,7 @@ class Resumption:
         self._catching_up: dict[RoomName, CatchUp] = {}
 
     async def arm(self) -> Resumable:
-        """Make a token; one from before is good no more.
+        """Make a token; the one before is good until the client asks something under the new one.
 
         Raises:
             PresenceUnavailable: It cannot be noted just now.
@@ -108,6 +108,7 @@ class Resumption:
         token = Token(self._session.id, self._hub.runtime.fresh_id())
         if self._session.nick is not None:
             await self._hub.presence.arm(self._session.id, token.key)
+            self._unsettled = self._unsettled or bool(self.key)
         self.key = token.key
         return Resumable(str(token), self._hub.limits.grace)
 

@@ -107,7 +107,7 @@ class Room:
         self._ahead: dict[int, Change] = {}
         self._doubtful = False
         self._just_left: dict[str, tuple[float, float]] = {}  # until when, and when it was
-        self._unconfirmed: dict[str, float] = {}
+        self._unconfirmed: dict[str, tuple[float, float]] = {}  # the same, of its being shown
         self._moves = Moves()
         self._window = window
         self._window_opened: float | None = None
@@ -170,7 +170,8 @@ class Room:
             and self._runtime.now() - message.at < FRESH_SECONDS
         ):
             self._arrive([Member(message.session, message.nick)], message.at)
-            self._unconfirmed[message.session] = self._runtime.monotonic() + FRESH_SECONDS
+            until = self._runtime.monotonic() + FRESH_SECONDS
+            self._unconfirmed[message.session] = until, message.at
 
     def _straggles(self, message: Message) -> bool:
         """Whether a message of somebody who is not here may be from before it left."""
@@ -225,14 +226,17 @@ class Room:
         self._follow()
 
     def _arrive(self, members: Iterable[Member], at: float) -> None:
+        renamed = []
         for member in members:
-            self._unconfirmed.pop(member.session, None)
+            shown = self._unconfirmed.pop(member.session, None)
             if member.session not in self.members:
                 if not self._moves.came(member, at):
                     self._tell_moves()
                     self._moves.came(member, at)
                 self.members[member.session] = member
-        self._moved()
+            elif shown is not None and shown[1] < at:  # under a nick that it had before, perhaps
+                renamed.append(member)
+        self._rename(renamed, at)
 
     def _rename(self, members: Iterable[Member], at: float) -> None:
         for new in members:
@@ -296,7 +300,8 @@ class Room:
             self.adopt(roster)
         self._arrive([itself], self._runtime.now())
         if roster.version > self.version:  # the change that brings it is on its way
-            self._unconfirmed[itself.session] = self._runtime.monotonic() + FRESH_SECONDS
+            until = self._runtime.monotonic() + FRESH_SECONDS
+            self._unconfirmed[itself.session] = until, self._runtime.now()
         self._occupants[occupant.id] = occupant
         self._audience = None
 
@@ -327,7 +332,7 @@ class Room:
         now = self._runtime.monotonic()
         for session in [s for s, (until, _) in self._just_left.items() if until < now]:
             del self._just_left[session]
-        for session in [s for s, until in self._unconfirmed.items() if until < now]:
+        for session in [s for s, (until, _) in self._unconfirmed.items() if until < now]:
             del self._unconfirmed[session]
             self._doubtful = True
 

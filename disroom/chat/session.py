@@ -427,7 +427,7 @@ class Session:
     # Going on after a lost connection: see `Resumption`.
 
     async def arm(self) -> Resumable:
-        """Have the session outlive its connection; a token from before is good no more.
+        """Have the session outlive its connection; see `Resumption.arm`.
 
         Raises:
             PresenceUnavailable: It cannot be noted just now.

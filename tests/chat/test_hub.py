@@ -621,6 +621,7 @@ class Chat(RuleBasedStateMachine):
         self.world = World(
             limits=Limits(rooms=2, unsent=2, backlog=2, history=4, grace=GRACE),
             window=lambda audience: seconds if audience > 1 else 0.0,
+            in_turn=True,
         )
         self.world.store.grace = GRACE
         self.visitors: list[Visitor] = []
@@ -817,6 +818,8 @@ class Chat(RuleBasedStateMachine):
     def look(self) -> None:
         """Nobody sees anything twice, out of nowhere, or of a room that it is not in."""
         if hasattr(self, "world"):
+            for instance in self.world.instances:
+                instance.gate.go_on()
             for visitor in self.visitors:
                 visitor.look()
                 assert not visitor.failures
@@ -835,6 +838,7 @@ class Chat(RuleBasedStateMachine):
             instance.news.arrive()
             instance.gate.heal()
             instance.gate.release()
+            instance.gate.go_on()
         for visitor in self.visitors:  # what was half dead is dead in the end
             for session, client in visitor.former:
                 session.disconnected(client)

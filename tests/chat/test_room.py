@@ -234,6 +234,22 @@ def test_who_is_away_or_back_is_marked_once() -> None:
     assert event.members == (tea.room.members["bob"],) == (person("bob", away=True),)
 
 
+def test_who_was_shown_under_a_former_nick_is_renamed_by_the_news_of_its_coming() -> None:
+    """A message can be older than a renaming of which the news was never needed."""
+    tea = Tearoom()
+    tea.say("cat", age=1.0)
+    tea.ann.take()
+    tea.change(11, joined=(person("cat", "tom"),))
+    (event,) = tea.ann.take()
+    assert isinstance(event, Renamed)
+    assert (str(event.old), str(event.new)) == ("cat", "tom")
+    tea.say("dog")
+    tea.runtime.time -= 1.0
+    tea.ann.take()
+    tea.change(12, joined=(person("dog", "rex"),))
+    assert not tea.ann.take()
+
+
 def test_a_user_list_is_in_the_order_of_joining() -> None:
     """Lists keep their order when somebody is renamed, so that people find each other."""
     tea = Tearoom()

@@ -63,8 +63,10 @@ class Gate:
     A step is called as the method, or as the method and `` answer`` for its return.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_turn: bool = False) -> None:
+        self.in_turn = in_turn
         self.taken: list[str] = []
+        self.next: deque[Deferred[None]] = deque()
         self._held: dict[str, deque[Deferred[None]]] = {}
         self._failures: defaultdict[str, deque[ChatError]] = defaultdict(deque)
 
@@ -82,6 +84,11 @@ class Gate:
     def release_one(self, step: str) -> None:
         """Let the first pass who waits; the others go on waiting."""
         self._held[step].popleft().callback(None)
+
+    def go_on(self) -> None:
+        """Let those pass who have waited for one before them."""
+        while self.next:
+            self.next.popleft().callback(None)
 
     def waiting(self, step: str) -> int:
         """How many wait at a step."""
@@ -183,43 +190,67 @@ class GatedPresence(MemoryPresence):
         super().__init__(store, instance_name=name, fresh_id=fresh_id)
         self.knew: list[int] = []
         self._gate = gate
+        self._turns: dict[str, Deferred[None]] = {}
 
     async def claim(self, session: str, nick: Nick, key: str = "") -> None:
         """Take a nick."""
-        await self._gate.around("claim", super().claim(session, nick, key))
+        await self._in_turn(session, "claim", super().claim(session, nick, key))
 
     async def arm(self, session: str, key: str) -> None:
         """Make a session resumable."""
-        await self._gate.around("arm", super().arm(session, key))
+        await self._in_turn(session, "arm", super().arm(session, key))
 
     async def suspend(self, session: str, grace: float, given: str = "") -> None:
         """Keep a session without a connection."""
-        await self._gate.around("suspend", super().suspend(session, grace, given))
+        await self._in_turn(session, "suspend", super().suspend(session, grace, given))
 
     async def resume(self, session: str, presented: str, key: str) -> Resumed:
         """Take a session over."""
-        return await self._gate.around("resume", super().resume(session, presented, key))
+        return await self._in_turn(session, "resume", super().resume(session, presented, key))
 
     async def settle(self, session: str) -> None:
         """Forget a key."""
-        await self._gate.around("settle", super().settle(session))
+        await self._in_turn(session, "settle", super().settle(session))
+
+    async def _in_turn(self, session: str, step: str, work: Coroutine[Any, Any, T]) -> T:
+        """Pass a step after those of the session before it.
+
+        On its one connection a store is asked and answers in order.
+        """
+        if not self._gate.in_turn:
+            return await self._gate.around(step, work)
+        before, mine = self._turns.get(session), Deferred[None]()
+        self._turns[session] = mine
+        try:
+            try:
+                if before is not None:
+                    await before
+            except BaseException:
+                work.close()
+                raise
+            return await self._gate.around(step, work)
+        finally:
+            if self._turns.get(session) is mine:
+                del self._turns[session]
+            else:  # once whoever asked for this has gone on
+                self._gate.next.append(mine)
 
     async def rename(self, session: str, nick: Nick) -> None:
         """Exchange a nick."""
-        await self._gate.around("rename", super().rename(session, nick))
+        await self._in_turn(session, "rename", super().rename(session, nick))
 
     async def join(self, session: str, room: RoomName, known: int) -> Roster:
         """Enter a room."""
         self.knew.append(known)
-        return await self._gate.around("join", super().join(session, room, known))
+        return await self._in_turn(session, "join", super().join(session, room, known))
 
     async def leave(self, session: str, room: RoomName, reason: str) -> None:
         """Leave a room."""
-        await self._gate.around("leave", super().leave(session, room, reason))
+        await self._in_turn(session, "leave", super().leave(session, room, reason))
 
     async def release(self, session: str, reason: str) -> None:
         """End a session."""
-        await self._gate.around("release", super().release(session, reason))
+        await self._in_turn(session, "release", super().release(session, reason))
 
     async def users(self, room: RoomName) -> Roster:
         """Read who is in a room."""
@@ -406,7 +437,7 @@ class Instance:
     def __init__(
         self, world: World, name: str, limits: Limits, window: Callable[[int], float]
     ) -> None:
-        self.gate = Gate()
+        self.gate = Gate(in_turn=world.in_turn)
         self.log = GatedLog(world.stream, self.gate)
         self.presence = GatedPresence(world.store, self.gate, name, world.runtime.fresh_id)
         self.hub = Hub(
@@ -436,7 +467,15 @@ class Instance:
 
 
 class World:
-    """Instances on one stream, one presence store and one clock."""
+    """Instances on one stream, one presence store and one clock.
+
+    Args:
+        limits: Of every session.
+        instances: How many.
+        window: As in `Room`.
+        in_turn: Whether presence answers a session in the order in which it was asked, as it does
+            on a store's one connection; what has waited goes on by `Gate.go_on`.
+    """
 
     def __init__(
         self,
@@ -444,7 +483,9 @@ class World:
         limits: Limits | None = None,
         instances: int = 2,
         window: Callable[[int], float] = window,
+        in_turn: bool = False,
     ) -> None:
+        self.in_turn = in_turn
         self.runtime = SteppedRuntime()
         self.stream = MemoryStream(self.runtime.now)
         self.store = MemoryPresenceStore(now=self.runtime.now)

@@ -247,9 +247,9 @@ class MemoryPresence:
         self._store.sessions[session] = _Session(nick, self, self._store.now(), key)
 
     async def arm(self, session: str, key: str) -> None:
-        """Make a session that has a nick resumable by this key, and by none from before."""
+        """Make a session with a nick resumable by this key; the one before stays for a while."""
         held = self._held(session)
-        held.key, held.previous_key = key, ""
+        held.key, held.previous_key = key, held.key
 
     async def suspend(self, session: str, grace: float, given: str = "") -> None:
         """Keep a session whose connection is lost; its rooms see it away."""

@@ -129,10 +129,10 @@ class RedisPresence:
         self._holdings.sessions[session] = Held(nick, _decode_since(body), key=key)
 
     async def arm(self, session: str, key: str) -> None:
-        """Make a session that has a nick resumable by this key, and by none from before."""
+        """Make a session with a nick resumable by this key; the one before stays for a while."""
         held = self._held(session)
         await self._ask("arm", session, key)
-        held.key, held.previous_key = key, ""
+        held.key, held.previous_key = key, held.key
 
     async def suspend(self, session: str, grace: float, given: str = "") -> None:
         """Keep a session whose connection is lost; its rooms see it away."""

@@ -1,4 +1,5 @@
--- Makes a session resumable by one key. ARGV: 5 session, 6 key.
+-- Makes a session resumable by a key; the one that it had stays good until settle.lua. ARGV: 5
+-- session, 6 key.
 local sid = ARGV[5]
 local refused = refusal(false)
 if refused then
@@ -7,6 +8,9 @@ end
 if not holds(sid) then
   return answer('session')
 end
+local current = redis.call('HGET', key('session', sid), 'key')
 redis.call('HSET', key('session', sid), 'key', ARGV[6])
-redis.call('HDEL', key('session', sid), 'previous')
+if current then
+  redis.call('HSET', key('session', sid), 'previous', current)
+end
 return answer('ok')
