@@ -11,9 +11,13 @@ import ssl
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
+from tests.eventually import eventually_blocking
+
 Headers = dict[str, str]
 
 NO_MESSAGE_FOUND = 10037
+UNAVAILABLE = 10008
+"""JetStream has no leader for the moment: a node has just come or gone."""
 
 
 class Refused(OSError):
@@ -209,14 +213,21 @@ class RawNats:
         return messages
 
     def _message_from(self, stream: str, seq: int, subject: str) -> StoredMessage | None:
-        try:
-            found = self.jetstream(
-                f"STREAM.MSG.GET.{stream}", {"seq": seq, "next_by_subj": subject}
-            )["message"]
-        except JetStreamError as error:
-            if error.code == NO_MESSAGE_FOUND:
-                return None
-            raise
+        query = {"seq": seq, "next_by_subj": subject}
+
+        def answer() -> dict[str, Any] | None:
+            try:
+                return self.jetstream(f"STREAM.MSG.GET.{stream}", query)
+            except JetStreamError as error:
+                if error.code == UNAVAILABLE:
+                    return None
+                if error.code == NO_MESSAGE_FOUND:
+                    return {"message": None}
+                raise
+
+        found = eventually_blocking(answer, message=f"no answer about {stream}")["message"]
+        if found is None:
+            return None
         _, headers = _parse_headers(base64.b64decode(found.get("hdrs", "")).decode())
         payload = base64.b64decode(found.get("data", ""))
         return StoredMessage(found["seq"], found["subject"], headers, payload, found["time"])
