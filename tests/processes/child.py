@@ -30,6 +30,9 @@ class Exit(NamedTuple):
 def die_with_parent() -> Callable[[], None]:
     """Return a preexec_fn that has the child killed when its parent ends, however it ends.
 
+    It also lets the child be interrupted, as a terminal would, where whoever started the tests, a
+    shell in the background, say, has them ignore that.
+
     Linux only; elsewhere a killed test run leaves its children. To the kernel the parent is the
     *thread* that starts the child, so start children from the main thread.
     """
@@ -39,6 +42,7 @@ def die_with_parent() -> Callable[[], None]:
     parent = os.getpid()
 
     def ask() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it ended between the fork and the request
             os._exit(1)

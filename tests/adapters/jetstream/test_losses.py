@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 import pytest_twisted
@@ -55,6 +55,10 @@ async def following(log: JetStreamRoomLog, room: RoomName, said: int) -> Followe
     return follower
 
 
+MOST_SECONDS = COMPARE_SECONDS + 0.5
+"""Within it what was removed is known."""
+
+
 class Seconds:
     """Lets the time of an instance go by, faster than it does."""
 
@@ -63,13 +67,21 @@ class Seconds:
 
     async def until_told(self, follower: Follower, times: int = 1) -> float:
         """Wait until a follower was told so many times, and return how long that took."""
+        return await self.until(lambda: len(follower.removals) >= times, times * MOST_SECONDS)
+
+    async def until(self, condition: Callable[[], bool], most: float) -> float:
+        """Wait until it is so, and return how long that took.
+
+        No more than `most` seconds go by, and then what NATS has been asked may take its time.
+        """
         begin = self._clock.seconds()
 
-        async def told() -> bool:
-            self._clock.advance(0.25)
-            return len(follower.removals) >= times
+        async def so() -> bool:
+            if self._clock.seconds() - begin < most:
+                self._clock.advance(0.25)
+            return condition()
 
-        await eventually(told)
+        await eventually(so)
         return self._clock.seconds() - begin
 
 
@@ -102,7 +114,7 @@ async def test_what_was_taken_out_of_a_room_is_doubted_within_ten_seconds(
         seq = tea.seqs[2 if how == "a room's beginning" else 4] + 1
         remove(nats, logs, "PURGE", filter=logs.settings.room_subject(TEA.token), seq=seq)
     seconds = Seconds(clock)
-    assert await seconds.until_told(tea) <= COMPARE_SECONDS + 0.5
+    assert await seconds.until_told(tea) <= MOST_SECONDS
     await seconds.until_told(tea, times=2)
     assert tea.removals == [None, None]
     assert other.removals == more.removals == []
@@ -117,7 +129,7 @@ async def test_of_the_oldest_it_is_told_up_to_where_they_are_gone(
     log = await logs.log(proxy.url, clock=clock)
     tea, rum = await following(log, TEA, 5), await following(log, RUM, 3)
     remove(nats, logs, "PURGE", seq=tea.seqs[3])
-    assert await Seconds(clock).until_told(tea) <= COMPARE_SECONDS + 0.5
+    assert await Seconds(clock).until_told(tea) <= MOST_SECONDS
     assert tea.removals == [tea.seqs[3]]
     assert rum.removals == []
     assert not checks(proxy, tea) and not checks(proxy, rum)
@@ -237,13 +249,7 @@ async def test_an_active_rooms_history_asks_nothing_of_nats(
     room = here.hub.room(TEA)
     assert room is not None
 
-    async def doubtful() -> bool:
-        clock.advance(0.25)
-        return room.ring.doubtful
-
-    begin = clock.seconds()
-    await eventually(doubtful)
-    assert clock.seconds() - begin <= COMPARE_SECONDS + 0.5
+    await Seconds(clock).until(lambda: room.ring.doubtful, MOST_SECONDS)
     late = await here.user("late")
     backlog = (await late.join(TEA)).backlog
     assert backlog is not None
