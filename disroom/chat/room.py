@@ -308,13 +308,16 @@ class Room:
     def listed(self, itself: Member, most: int) -> UserList:
         """Who is in the room as far as those here have been told, and the one who asks.
 
+        Everybody has the nick that was told last, also the one who asks: a renaming of which the
+        news is on its way comes after the list, and begins with the nick that is in it.
+
         Args:
-            itself: As it is known to be by now.
+            itself: The one who asks, with the mark that it is known to have by now.
             most: How many are named.
         """
         coming, going = self._moves.coming, self._moves.going
         known = (
-            itself if m.session == itself.session else self._moves.as_known(m)
+            replace(m, away=itself.away) if m.session == itself.session else self._moves.as_known(m)
             for m in self.members.values()
             if m.session not in coming or m.session == itself.session
         )

@@ -578,8 +578,7 @@ class Visitor:
                 case Renamed(room=room, session=session, old=old, new=new):
                     if (listed := self.lists[room]) is not None:
                         nick, away = listed[session]
-                        # Of itself it knew the new one already if it has come back since.
-                        assert nick == old.display or session == self.user.session.id
+                        assert nick == old.display
                         listed[session] = (new.display, away)
                 case MarkedAway(room=room, members=members):
                     if (listed := self.lists[room]) is not None:

@@ -16,6 +16,7 @@ from disroom.chat.errors import (
     StoreUnavailable,
 )
 from disroom.chat.events import Gap, Message
+from disroom.chat.hub import COMPARE_SECONDS
 from disroom.chat.limits import Limits
 from disroom.chat.names import RoomName
 from disroom.chat.replays import MOST_REPLAYED
@@ -555,6 +556,47 @@ def test_a_list_that_is_given_is_not_given_once_more_as_news(world: World) -> No
         *("ann", "bob", "cat")
     ]
     assert not [line for line in again.story() if "cat" in line]
+
+
+@anywhere
+def test_the_list_of_who_renamed_itself_before_is_made_right_by_late_news(
+    world: World, where: Where
+) -> None:
+    """Who comes back before the news of its renaming finds itself as the news goes on from."""
+    ann = world.one.user("ann", "tea")
+    token = ann.arm()
+    instance = where(world)
+    instance.user("bob", "tea")
+    instance.news.held = True
+    outcome(ann.session.away("tea is ready"))
+    outcome(ann.name("amy"))
+    ann.drop()
+    again = instance.connect()
+    restored = outcome(again.resume(token))
+    (tea,) = restored.rooms
+    assert str(restored.nick) == str(tea.nick) == "amy"
+    assert [str(m.nick) for m in tea.users.members] == ["ann", "bob"]
+    instance.news.arrive()
+    assert again.story() == ["#tea ann away", "#tea ann>amy"]
+    assert again.users() == ["amy", "bob"]
+
+
+def test_a_nick_that_was_taken_back_stays_in_the_list_where_all_news_of_it_is_lost(
+    world: World,
+) -> None:
+    """Nothing is ever told of it, so it must have been right before."""
+    ann = world.one.user("ann", "tea")
+    token = ann.arm()
+    world.one.news.held = True
+    outcome(ann.name("amy"))
+    again = world.one.connect()
+    (tea,) = outcome(again.resume(token)).rooms
+    outcome(again.name("ann"))
+    world.one.news.waiting.clear()
+    world.one.news.held = False
+    world.pass_time(2 * COMPARE_SECONDS)
+    assert [str(m.nick) for m in tea.users.members] == ["ann"] == again.users()
+    assert again.story() == []
 
 
 def test_a_session_that_is_being_taken_up_does_not_end_meanwhile(world: World) -> None:
