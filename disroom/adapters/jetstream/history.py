@@ -26,6 +26,16 @@ LEADER_SECONDS = 1.5
 DIRECT_SECONDS = (0.7, 1.3)
 
 SLACK = 50
+EARLY_GUESSES = 2
+"""Aim at little more than is wanted: they mostly hit, and a message more is not cheap.
+
+NATS looks at all that the stream has between two messages of a room: 45 us a message where it is
+one of a thousand, while a guess is some 0.7 ms. Later guesses aim at what is easier to hit.
+"""
+
+LATE_GUESSES = 3
+"""After so many the room is uneven, and twice the surplus is cheaper than more of them."""
+
 MOST_TRIES = 4
 
 
@@ -53,11 +63,13 @@ class Bracket:
         """The next seq to ask about, greater than ``low`` and less than ``high``.
 
         As if the messages before ``high`` came as those after it; later, in turn, as if they came
-        evenly between the two, and in the middle. (Measured against other ways on even, growing,
-        falling and bursting rooms: 1 to 4 guesses on average, 19 in the worst of 300 rooms.)
+        evenly between the two, and in the middle. (Measured against other ways on even, random,
+        growing, falling and bursting rooms, and on pieces of all these: 1 to 3.3 guesses on
+        average, 9 or fewer in 99 of 100 rooms, 18 in the worst of 500.)
         """
         self._guesses += 1
-        aim = (self._wanted + self._most) // 2
+        early = self._guesses <= EARLY_GUESSES
+        aim = self._wanted + (self._most - self._wanted) // (8 if early else 2)
         span = self.high - self.low
         back = span * (aim - self.high_count) // max(1, self.low_count - self.high_count)
         if self._guesses == 2 and self.high_count:
@@ -73,9 +85,10 @@ class Bracket:
         Returns:
             The seq to read from, if that is it.
         """
+        most = self._most if self._guesses <= LATE_GUESSES else 2 * self._most - self._wanted
         if count < self._wanted:
             self.high, self.high_count = asked, count
-        elif count > self._most:
+        elif count > most:
             self.low, self.low_count = found, count
         else:
             return found
