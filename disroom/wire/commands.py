@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TypeAlias
+
+from msgspec import Struct, field
 
 from disroom.chat.names import Nick, RoomName
 
 
-@dataclass(frozen=True, slots=True)
-class Hello:
+class Hello(Struct, frozen=True):
     """Begin, or go on where a session was dropped; for programs, no verb of the text protocol.
 
     Attributes:
@@ -26,80 +26,69 @@ class Hello:
     seqs: Mapping[RoomName, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class SetNick:
+class SetNick(Struct, frozen=True):
     """Take a nick, or exchange it."""
 
     nick: Nick
 
 
-@dataclass(frozen=True, slots=True)
-class Join:
+class Join(Struct, frozen=True):
     """Enter a room, or make it the current one."""
 
     room: RoomName
 
 
-@dataclass(frozen=True, slots=True)
-class Leave:
+class Leave(Struct, frozen=True):
     """Leave a room, None for the current one."""
 
     room: RoomName | None
 
 
-@dataclass(frozen=True, slots=True)
-class Say:
+class Say(Struct, frozen=True):
     """Say a text in a room, None for the current one."""
 
     text: str
     room: RoomName | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Act:
+class Act(Struct, frozen=True):
     """Describe an action in a room, None for the current one."""
 
     text: str
     room: RoomName | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Whisper:
+class Whisper(Struct, frozen=True):
     """Send a private message."""
 
     nick: Nick
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class ListUsers:
+class ListUsers(Struct, frozen=True):
     """Tell who is in a room, None for the current one."""
 
     room: RoomName | None
 
 
-@dataclass(frozen=True, slots=True)
-class ListRooms:
+class ListRooms(Struct, frozen=True):
     """Tell which rooms have people."""
 
 
-@dataclass(frozen=True, slots=True)
-class GetTopic:
+class GetTopic(Struct, frozen=True):
     """Tell a room's topic, None for the current one."""
 
     room: RoomName | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SetTopic:
+class SetTopic(Struct, frozen=True):
     """Set a room's topic, or take it away by an empty text; None for the current room's."""
 
     text: str
     room: RoomName | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class GetHistory:
+class GetHistory(Struct, frozen=True):
     """Read a room's last messages, or those before a seq.
 
     Attributes:
@@ -113,66 +102,56 @@ class GetHistory:
     room: RoomName | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SetAway:
+class SetAway(Struct, frozen=True):
     """Leave an away text, None to be back."""
 
     text: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Ignore:
+class Ignore(Struct, frozen=True):
     """Hide what a nick says, or show it again."""
 
     nick: Nick
     ignored: bool
 
 
-@dataclass(frozen=True, slots=True)
-class WhoIs:
+class WhoIs(Struct, frozen=True):
     """Tell who is behind a nick."""
 
     nick: Nick
 
 
-@dataclass(frozen=True, slots=True)
-class MakeResumable:
+class MakeResumable(Struct, frozen=True):
     """Have the session outlive its connection, and tell the token that takes it up again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Resume:
+class Resume(Struct, frozen=True):
     """Take a session up again."""
 
     token: str
 
 
-@dataclass(frozen=True, slots=True)
-class Talk:
+class Talk(Struct, frozen=True):
     """Whether a line without a leading ``/`` is said."""
 
     on: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Ping:
+class Ping(Struct, frozen=True):
     """Ask for a sign of life."""
 
 
-@dataclass(frozen=True, slots=True)
-class Help:
+class Help(Struct, frozen=True):
     """Explain the verbs of the text protocol, or the one of this name."""
 
     verb: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class ShowMotd:
+class ShowMotd(Struct, frozen=True):
     """Show the message of the day."""
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
+class Exit(Struct, frozen=True):
     """End the session once what was sent is stored."""
 
 
