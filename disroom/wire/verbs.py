@@ -111,8 +111,10 @@ def _room_or_none(rest: str) -> RoomName | None:
 
 def _send(rest: str) -> Say:
     """``send TEXT`` or ``send #ROOM TEXT``; a lone ``#word`` is a text."""
-    first, text = _first_word(_text(rest))
-    if not first.startswith("#") or not text:
+    if not _text(rest).startswith("#"):
+        return Say(rest)
+    first, text = _first_word(rest)
+    if not text:
         return Say(rest)
     try:
         return Say(text, RoomName.parse(first))
@@ -212,17 +214,7 @@ def find_verb(word: str) -> Verb:
 
 
 _USUAL = "send "
-
-
-def _is_usual(line: str) -> bool:
-    """Whether what follows ``send`` is the text as it stands; nearly all that is sent is."""
-    return (
-        line.isascii()
-        and line.isprintable()
-        and len(line) > len(_USUAL)
-        and line[len(_USUAL)] not in " #"
-        and line[-1] != " "
-    )
+"""How nearly every line begins."""
 
 
 def parse(line: str, *, talk: bool = False) -> Command | None:
@@ -235,9 +227,9 @@ def parse(line: str, *, talk: bool = False) -> Command | None:
     Raises:
         ChatError: It is none; the message says what to do.
     """
-    if line.startswith(_USUAL) and not talk and _is_usual(line):
-        return Say(line[len(_USUAL) :])
     stripped = clean(line).strip()
+    if stripped.startswith(_USUAL) and not talk:
+        return _send(stripped[len(_USUAL) :].lstrip())
     if not stripped:
         return None
     if talk and not stripped.startswith("/"):
