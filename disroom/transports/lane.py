@@ -124,7 +124,8 @@ class Lane(Generic[Item]):
         if not self._busy:
             self._busy = True
             _begin(self._work_off())
-        elif hurry and self._held:
+            return
+        if hurry and self._held:
             self._held.cancel()
         self._look_at_crowd()
 
@@ -142,15 +143,18 @@ class Lane(Generic[Item]):
                 asks = await self._hold(room)
             if not self._waiting:
                 break
-            self._hurried = max(0, self._hurried - 1)
+            if self._hurried:
+                self._hurried -= 1
             item = self._waiting.pop(0)
-            self._look_at_crowd()
+            if self._crowded:
+                self._look_at_crowd()
             try:
                 await self._work(item)
             except Exception:
                 self._log.failure("A client's request failed")
         self._busy = False
-        self._look_at_crowd()
+        if self._crowded:
+            self._look_at_crowd()
 
     def _look_at_crowd(self) -> None:
         crowded = len(self._waiting) >= CROWDED
