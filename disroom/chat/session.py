@@ -9,8 +9,9 @@ it to empty; nothing else does.
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from contextlib import suppress
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from disroom.chat.errors import (
     TEXT_OR_ROOM,
@@ -288,14 +289,14 @@ class Session:
 
     # Verbs that send.
 
-    async def say(
+    def say(
         self,
         text: str,
         name: RoomName | None = None,
         *,
         key: str = "",
         receipt: Receipt | None = None,
-    ) -> str:
+    ) -> Coroutine[Any, Any, str]:
         """Say something in the current room or in one that the user is in.
 
         Returns as soon as the message is queued; the message itself comes back from the log, or a
@@ -314,35 +315,34 @@ class Session:
         Raises:
             NoNick, NoRoom, NotInRoom, EmptyText, TextTooLong: Nothing was queued.
         """
-        if name is not None and self.nick and name not in self.occupied:
-            raise NotInRoom(name.display, TEXT_OR_ROOM)
-        return await self._post("said", text, self._hub.limits.text_bytes, name, key, receipt)
+        most = self._hub.limits.text_bytes
+        return self._post("said", text, most, name, key, receipt, hint=TEXT_OR_ROOM)
 
-    async def act(
+    def act(
         self,
         text: str,
         name: RoomName | None = None,
         *,
         key: str = "",
         receipt: Receipt | None = None,
-    ) -> str:
+    ) -> Coroutine[Any, Any, str]:
         """Describe an action; otherwise as `say`."""
-        return await self._post("did", text, self._hub.limits.text_bytes, name, key, receipt)
+        return self._post("did", text, self._hub.limits.text_bytes, name, key, receipt)
 
-    async def set_topic(
+    def set_topic(
         self,
         text: str,
         name: RoomName | None = None,
         *,
         key: str = "",
         receipt: Receipt | None = None,
-    ) -> str:
+    ) -> Coroutine[Any, Any, str]:
         """Set a room's topic, or take it away by an empty text; otherwise as `say`.
 
         A text of which nothing is left that can be shown is refused as `say` refuses it.
         """
         most = self._hub.limits.topic_bytes
-        return await self._post("topic", text, most, name, key, receipt, may_be_empty=True)
+        return self._post("topic", text, most, name, key, receipt, may_be_empty=True)
 
     async def whisper(self, nick: Nick, text: str) -> PrivateSent:
         """Send somebody a private message.
@@ -379,8 +379,9 @@ class Session:
         receipt: Receipt | None,
         *,
         may_be_empty: bool = False,
+        hint: str = "",
     ) -> str:
-        room = self._room(name)
+        room = self._room(name, hint)
         id_ = f"{self.id}-{key}" if key else self._hub.runtime.fresh_id()
         sender = self._named()
         shown = self._text(text, most) if text or not may_be_empty else ""
@@ -557,7 +558,7 @@ class Session:
             raise NoNick
         return self.nick
 
-    def _room(self, name: RoomName | None) -> Room:
+    def _room(self, name: RoomName | None, hint: str = "") -> Room:
         self._named()
         if name is None:
             if self.current is None:
@@ -565,7 +566,7 @@ class Session:
             return self.current
         room = self.occupied.get(name)
         if room is None:
-            raise NotInRoom(name.display, f"join it first: join {name}")
+            raise NotInRoom(name.display, hint or f"join it first: join {name}")
         return room
 
     @staticmethod

@@ -6,7 +6,7 @@ its `ISpeech`. Everything else that is to be said of a client is here, once for 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from twisted.internet.error import ConnectionDone
@@ -237,16 +237,25 @@ class Client:
         self.intake.stop()
         self._read(False)
 
-    async def _obey(self, item: Any) -> None:
-        presence = self.reception.hub.presence
-        if presence.lapsed:
-            await presence.confirm()  # who lost their nick is closed then
+    def _obey(self, item: Any) -> Awaitable[None]:
+        """Carry out an item; no coroutine, since every message passes here."""
+        if self.reception.hub.presence.lapsed:
+            return self._obey_when_sure(item)
+        return self._carry_out(item)
+
+    async def _obey_when_sure(self, item: Any) -> None:
+        await self.reception.hub.presence.confirm()  # who lost their nick is closed then
+        await self._carry_out(item)
+
+    def _carry_out(self, item: Any) -> Awaitable[None]:
         if item is _INPUT_ENDED:  # no request: the answer to the last may never have arrived
-            await self.session.input_ended(by=self)
-            self._leave()
-        else:
-            self.session.heard()
-            await self._speech.obey(item)
+            return self._go_when_all_is_stored()
+        self.session.heard()
+        return self._speech.obey(item)
+
+    async def _go_when_all_is_stored(self) -> None:
+        await self.session.input_ended(by=self)
+        self._leave()
 
     async def resume(self, token: str, seen: Seen, answer: Callable[[Restored], bytes]) -> None:
         """Speak for another session from now on, and end the one that has done nothing yet.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import Any
 
 from disroom.chat.events import PrivateSent
 from disroom.chat.interfaces import Receipt
@@ -11,7 +11,7 @@ from disroom.chat.replies import Reply
 from disroom.chat.session import Session
 from disroom.wire import commands
 
-Answer = Reply | PrivateSent | None
+Answer = Reply | PrivateSent
 
 
 async def _ignore(session: Session, command: commands.Ignore) -> Answer:
@@ -42,16 +42,14 @@ _POSTS: dict[type[Any], Callable[..., Awaitable[str]]] = {
 
 
 async def dispatch(session: Session, command: commands.Command) -> Answer:
-    """Carry out a command that concerns the session and return what it answers, if anything.
+    """Carry out a command that concerns the session and return what it answers.
 
-    What concerns the connection (talk, ping, help, motd, exit, resume) is its transport's.
+    What concerns the connection (talk, ping, help, motd, exit, resume) is its transport's, and what
+    goes into the log is for `post`.
 
     Raises:
         ChatError: As the session's verb says.
     """
-    if type(command) in _POSTS:
-        await post(session, cast(commands.Post, command))
-        return None
     return await _VERBS[type(command)](session, command)
 
 

@@ -20,7 +20,7 @@ from disroom.chat.errors import ChatError
 from disroom.chat.names import Nick, RoomName
 from disroom.chat.tokens import Seen
 from disroom.transports.client import Client
-from disroom.transports.dispatch import dispatch
+from disroom.transports.dispatch import dispatch, post
 from disroom.transports.reception import ClientSettings, Reception
 from disroom.transports.sockets import said_goodbye
 from disroom.wire import commands
@@ -224,7 +224,9 @@ class LineProtocol(LineReceiver):
         try:
             if isinstance(item, ChatError):
                 raise item
-            await self._obey_line(decode_line(item))
+            rest = self._obey_line(decode_line(item))
+            if rest is not None:
+                await rest
         except ChatError as error:
             self._say(error_line(error))
             self._prompt_again()
@@ -232,34 +234,40 @@ class LineProtocol(LineReceiver):
             self._say("Error: this server made a mistake; try something else (internal)")
             raise
 
-    async def _obey_line(self, line: str) -> None:
+    def _obey_line(self, line: str) -> Awaitable[object] | None:
+        """Carry out a line, and return what is still to be waited for.
+
+        No coroutine, since every message passes here; nor is what leads from here to the session.
+        """
         if self._joining and not line.startswith("/"):
-            await self._take_name(self._joining, line.strip())
-            return
+            return self._take_name(self._joining, line.strip())
         self._joining = None
         command = parse(line, talk=self._talking)
         if command is None:
-            return
+            return None
         own = _OWN.get(type(command))
-        if own:
-            await own(self, command)
-        elif isinstance(command, commands.Join) and self.client.session.nick is None:
+        return own(self, command) if own else self._ask(command)
+
+    def _post(self, command: commands.Post) -> Awaitable[object]:
+        return post(self.client.session, command)
+
+    async def _ask(self, command: commands.Command) -> None:
+        answer = await dispatch(self.client.session, command)
+        self.client.write(self._owner.format.reply(answer))
+
+    async def _join(self, command: commands.Join) -> None:
+        if self.client.session.nick is None:
             self._joining = command.room
             self._prompt_again()
         else:
-            await self._carry_out(command)
-
-    async def _carry_out(self, command: commands.Command) -> None:
-        answer = await dispatch(self.client.session, command)
-        if answer is not None:
-            self.client.write(self._owner.format.reply(answer))
+            await self._ask(command)
 
     async def _take_name(self, room: RoomName, name: str) -> None:
         """Read the answer to ``Enter your user ID:``; an empty line takes the question back."""
         if name:
             await self.client.session.name(Nick.parse(name))
             self._joining = None
-            await self._carry_out(commands.Join(room))
+            await self._ask(commands.Join(room))
         else:
             self._joining = None
             self._say("-- no name, so not joined")
@@ -310,7 +318,11 @@ class LineProtocol(LineReceiver):
         self.client.hang_up(_HTTP_REFUSAL)
 
 
-_OWN: dict[type[Any], Callable[[LineProtocol, Any], Awaitable[None]]] = {
+_OWN: dict[type[Any], Callable[[LineProtocol, Any], Awaitable[object]]] = {
+    commands.Say: LineProtocol._post,
+    commands.Act: LineProtocol._post,
+    commands.SetTopic: LineProtocol._post,
+    commands.Join: LineProtocol._join,
     commands.Talk: LineProtocol._talk,
     commands.Ping: LineProtocol._ping,
     commands.Help: LineProtocol._help,
@@ -318,7 +330,7 @@ _OWN: dict[type[Any], Callable[[LineProtocol, Any], Awaitable[None]]] = {
     commands.Resume: LineProtocol._resume,
     commands.Exit: LineProtocol._exit,
 }
-"""The verbs that concern the connection alone."""
+"""The verbs that are not just asked of the session and answered."""
 
 
 class LineFactory(ServerFactory):

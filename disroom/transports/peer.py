@@ -68,7 +68,6 @@ class Peer:
             await own(self, request.id, request.asked)
         else:
             answer = await dispatch(self._client.session, request.asked)
-            assert answer is not None
             self._client.write(self._format.answer(request.id, answer))
 
     async def _post(self, id_: int, command: commands.Post, key: str) -> None:
