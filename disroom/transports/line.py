@@ -136,8 +136,12 @@ class LineProtocol(LineReceiver):
         if not self.client.may_speak():
             return
         lines = self._input.feed(data)
-        self._reply_to_telnet()
+        plain = lines is data  # and nothing is to be done for telnet
+        if not plain:
+            self._reply_to_telnet()
         self._cut(lines)
+        if plain:
+            return
         if self._telnet.fault and not self.client.closing:
             self.client.close(self._telnet.fault)
         self.client.intake.took_overhead(self._telnet.take_size())
