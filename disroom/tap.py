@@ -9,9 +9,9 @@ from __future__ import annotations
 import sys
 
 if "twisted.internet.reactor" not in sys.modules:
-    from twisted.internet import asyncioreactor
+    from disroom.eventloop import install_reactor
 
-    asyncioreactor.install()
+    install_reactor()
 
 from collections.abc import Mapping
 from typing import Any

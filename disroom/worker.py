@@ -12,9 +12,9 @@ import sys
 from contextlib import suppress
 
 if "twisted.internet.reactor" not in sys.modules:
-    from twisted.internet import asyncioreactor
+    from disroom.eventloop import install_reactor
 
-    asyncioreactor.install()
+    install_reactor()
 
 from typing import Any
 
