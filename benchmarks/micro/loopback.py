@@ -68,7 +68,7 @@ class Stream(TcpTransport):
         self._seq += 1
         previous, self._last[subject] = self._last.get(subject, 0), self._seq
         ack = b'{"stream":"DISROOM", "seq":%d}' % self._seq
-        inbox = self._sids[reply.rpartition(b".")[0] + b".*"]
+        inbox = self._sids[reply.rpartition(b".")[0] + b".>"]
         live = subject.replace(b".room.", b".live.")
         head = head[:-2] + (
             b"Nats-Stream: DISROOM\r\nNats-Subject: %b\r\nNats-Sequence: %d\r\n"
@@ -99,6 +99,7 @@ class Log(JetStreamRoomLog):
             settings=self._settings,
             clock=self._clock,
             suspect=lambda: None,
+            seen=self._bursts.seen,
         )
         feed._subscription = self._connection.subscribe(feed._live_subject, feed._received)
         feed.order.opened((), None, 0)

@@ -28,6 +28,7 @@ from disroom.chat.interfaces import (
 from disroom.chat.limits import Limits
 from disroom.chat.moves import window
 from disroom.chat.names import RoomName
+from disroom.chat.outgoing import Gathering
 from disroom.chat.presence import Change
 from disroom.chat.replays import Replays
 from disroom.chat.replies import Restored
@@ -64,6 +65,7 @@ class Hub:
     Attributes:
         sessions: The live sessions of this instance, by id.
         suspended: The ids of those of them that have no client at present.
+        gathering: What a client sends in one piece is stored in one piece.
         stopping: Whether the instance ends: sessions that end now are not released one by one, so
             that the end of presence releases all at once and each room hears of it once.
     """
@@ -87,6 +89,7 @@ class Hub:
         self.limits = limits
         self.sessions: dict[str, Session] = {}
         self.suspended: set[str] = set()
+        self.gathering = Gathering()
         self.stopping = False
         self.histories = Histories(log, runtime, limits)
         self.replays = Replays(log, runtime)

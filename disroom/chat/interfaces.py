@@ -6,7 +6,7 @@ other exception passes a port on purpose. Awaitables are whatever the running re
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from zope.interface import Attribute, Interface
@@ -54,19 +54,23 @@ class IRoomLog(Interface):
         "from before mean nothing."
     )
 
-    def store(room: RoomName, draft: Draft, receipt: Receipt) -> None:
-        """Store a message; idempotent by ``draft.id``.
+    def store(room: RoomName, drafts: Sequence[Draft], receipt: Receipt) -> None:
+        """Store one user's next messages, in this order; idempotent by ``draft.id``.
 
-        Tries for about 15 s. The message reaches followers by `IRoomFollower.received`, on this
-        instance too, before or after the receipt is told. A callback and no awaitable, since every
-        message passes here, and awaiting costs more than all the rest of it.
+        Whatever becomes of each, none is stored before one that precedes it here, unless that one
+        was reported as not stored. Tries for about 15 s. The messages reach followers by
+        `IRoomFollower.received`, on this instance too, before or after the receipt is told. A
+        callback and no awaitable, since every message passes here, and awaiting costs more than
+        all the rest of it.
 
         Args:
-            room: Where it goes.
-            draft: The message.
-            receipt: Told once, maybe before this returns: the seq, once the message is durable;
-                `NotStored`, where it was refused or nobody acknowledged it in time, and it may yet
-                turn up; `TextTooLong`, where the store takes no message of this size.
+            room: Where they go.
+            drafts: The messages, one at least; the caller adds none of this user's until all have
+                been told.
+            receipt: Told once for each, in their order, maybe before this returns: the seq, once
+                the message is durable; `NotStored`, where it was refused or nobody acknowledged it
+                in time, and it may yet turn up; `TextTooLong`, where the store takes no message of
+                this size.
         """
 
     def follow(room: RoomName, follower: IRoomFollower, recent: int) -> Awaitable[None]:

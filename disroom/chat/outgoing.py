@@ -1,13 +1,16 @@
 """What one user has sent and the log has not acknowledged yet.
 
-One message is under way at a time and the others wait behind it, so a user's messages are stored in
-the order of their sending whatever becomes of each. Different users' messages pipeline.
+A user's messages are stored in the order of their sending, whatever becomes of each: the log is
+given those that wait, as far as they go to one room, and keeps their order; what comes meanwhile
+waits until it has told of all of these. Different users' messages pipeline.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice, takewhile
 
 from disroom.chat.errors import ChatError, NotStored
 from disroom.chat.events import Delayed, Draft, Failed
@@ -34,10 +37,38 @@ class _Unsent:
     seq: int = 0
 
 
+class Gathering:
+    """Holds back what is sent while more of it may be at hand, so that it is stored together.
+
+    Shared by the users of an instance: ``with gathering:`` around what carries out all that one
+    client has sent in one piece. It waits for nothing, so nothing is held for longer.
+    """
+
+    __slots__ = ("_held", "open")
+
+    def __init__(self) -> None:
+        self.open = False
+        self._held: list[Outgoing] = []
+
+    def __enter__(self) -> None:
+        self.open = True
+
+    def __exit__(self, *raised: object) -> None:
+        self.open = False
+        while self._held:
+            self._held.pop().go_on()
+
+    def hold(self, outgoing: Outgoing) -> None:
+        """Have a queue go on at the end."""
+        if outgoing not in self._held:
+            self._held.append(outgoing)
+
+
 class Outgoing:
     """A bounded queue before the log.
 
     Args:
+        gathering: While it is open, what is posted waits for what follows.
         log: Where messages go.
         runtime: Runs the sending on the side.
         tell: Takes the news that a message is delayed or was not stored; does not raise.
@@ -51,6 +82,7 @@ class Outgoing:
         "_empty",
         "_failed",
         "_failing",
+        "_gathering",
         "_give_up",
         "_going_on",
         "_log",
@@ -66,12 +98,14 @@ class Outgoing:
     def __init__(
         self,
         *,
+        gathering: Gathering,
         log: IRoomLog,
         runtime: IRuntime,
         tell: Callable[[Delayed | Failed], None],
         most: int,
         give_up: float,
     ) -> None:
+        self._gathering = gathering
         self._log = log
         self._runtime = runtime
         self._tell = tell
@@ -79,7 +113,7 @@ class Outgoing:
         self._give_up = give_up
         self._queue: list[_Unsent] = []  # a deque has 600 bytes, each user's
         self._closed = False
-        self._under_way = False
+        self._under_way = 0  # of the queue, the first so many
         self._failing = False
         self._going_on = False
         self._space: ISignal | None = None
@@ -102,7 +136,10 @@ class Outgoing:
             return
         self._failed.pop(draft.id, None)  # it is being tried again
         self._queue.append(_Unsent(draft, room, self._runtime.monotonic(), receipt))
-        self._go_on()
+        if self._gathering.open:
+            self._gathering.hold(self)
+        else:
+            self.go_on()
 
     async def emptied(self) -> None:
         """Return when all that was queued has come back from the log or has failed."""
@@ -111,19 +148,21 @@ class Outgoing:
             await self._empty.wait()
 
     def close(self) -> None:
-        """Drop what waits; the message under way runs its course, and nobody is told of it."""
+        """Drop what waits; what is under way runs its course, and nobody is told of it."""
         self._closed = True
         self._unseen.clear()
-        while len(self._queue) > 1:
-            self._queue.pop()
+        del self._queue[self._under_way :]
         self._tell_if_empty()
 
     def turned_up(self, id_: str, seq: int) -> bool:
         """Take note that a message is in the log; True once if it was reported as not stored."""
-        if self._queue and self._queue[0].draft.id == id_:
-            self._queue[0].seq = seq
-        elif self._unseen.pop(id_, None) is not None:
-            self._tell_if_empty()
+        for unsent in islice(self._queue, self._under_way):
+            if unsent.draft.id == id_:
+                unsent.seq = seq
+                break
+        else:
+            if self._unseen.pop(id_, None) is not None:
+                self._tell_if_empty()
         return bool(self._failed) and self._failed.pop(id_, None) is not None
 
     def tick(self, now: float) -> None:
@@ -136,24 +175,28 @@ class Outgoing:
             first.told = True
             self._tell(Delayed(first.room, first.draft.id))
 
-    def _go_on(self) -> None:
-        """Store the first of those that wait, and those that follow if the log answers at once."""
+    def go_on(self) -> None:
+        """Store what waits, and what follows if the log answers at once."""
         if self._going_on:
             return
         self._going_on = True
         while self._queue and not self._under_way:
-            self._under_way = True
-            self._store(self._queue[0])
+            self._store()
         self._going_on = False
         self._tell_if_empty()
 
-    def _store(self, unsent: _Unsent) -> None:
-        if self._failing and self._runtime.monotonic() - unsent.queued > self._give_up:
+    def _store(self) -> None:
+        first = self._queue[0]
+        self._under_way = 1
+        if self._failing and self._runtime.monotonic() - first.queued > self._give_up:
             self._stored(NotStored())
-        elif unsent.draft.kind == "topic":
-            self._runtime.spawn(self._set_topic(unsent), "setting a topic")
+        elif first.draft.kind == "topic":
+            self._runtime.spawn(self._set_topic(first), "setting a topic")
         else:
-            self._log.store(unsent.room, unsent.draft, self._stored)
+            some = takewhile(partial(_goes_with, first), self._queue)
+            drafts = [unsent.draft for unsent in some]
+            self._under_way = len(drafts)
+            self._log.store(first.room, drafts, self._stored)
 
     async def _set_topic(self, unsent: _Unsent) -> None:
         try:
@@ -163,7 +206,7 @@ class Outgoing:
         self._stored(result)
 
     def _stored(self, result: int | ChatError) -> None:
-        """Take note of what became of the message under way, and go on with the next."""
+        """Take note of what became of the first that is under way, and go on after the last."""
         unsent = self._queue[0]
         self._failing = isinstance(result, ChatError)
         if not isinstance(result, ChatError):
@@ -175,12 +218,12 @@ class Outgoing:
         else:
             self._fail(unsent, result)
         del self._queue[0]
-        self._under_way = False
+        self._under_way -= 1
         # Whoever waits goes on at once, and may wait again: for the next signal, not this one.
         space, self._space = self._space, None
         if space:
             space.fire()
-        self._go_on()
+        self.go_on()
 
     def _tell_if_empty(self) -> None:
         if self._empty and not self._queue and not self._unseen:
@@ -201,3 +244,8 @@ class Outgoing:
             unsent.receipt(error)
         else:
             self._tell(Failed(error))
+
+
+def _goes_with(first: _Unsent, other: _Unsent) -> bool:
+    """Whether a message can be stored together with the one that is next."""
+    return other.draft.kind != "topic" and other.room == first.room

@@ -107,6 +107,7 @@ class Session:
         self.occupied: dict[RoomName, Room] = {}
         self._ignored = _NOBODY
         self._outgoing = Outgoing(
+            gathering=hub.gathering,
             log=hub.log,
             runtime=hub.runtime,
             tell=self._tell,
@@ -388,6 +389,10 @@ class Session:
         draft = Draft(id_, kind, sender, self.id, shown)
         await self._outgoing.post(room.name, draft, receipt)
         return id_
+
+    def send_off(self) -> None:
+        """Let what has been posted go, though more of it may be at hand: something else comes."""
+        self._outgoing.go_on()
 
     async def sent(self) -> None:
         """Return when all that the user has sent has come back or has failed."""

@@ -73,6 +73,7 @@ class Client:
 
     Attributes:
         session: Only once `arrive` has returned True.
+        gathering: To be open while what was read is put.
         closing: Whether the connection is being closed, or is gone: nothing more is read of it, and
             nothing more carried out.
         input_ended: Whether the client has half-closed.
@@ -93,6 +94,7 @@ class Client:
         "_take",
         "_transport",
         "closing",
+        "gathering",
         "input_ended",
         "intake",
         "outbox",
@@ -120,6 +122,7 @@ class Client:
         self.settings = settings
         self.closing = False
         self.input_ended = False
+        self.gathering = reception.hub.gathering
         self.reception = reception
         self._transport = transport
         self._host = host

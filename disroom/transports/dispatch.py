@@ -50,6 +50,7 @@ async def dispatch(session: Session, command: commands.Command) -> Answer:
     Raises:
         ChatError: As the session's verb says.
     """
+    session.send_off()
     return await _VERBS[type(command)](session, command)
 
 

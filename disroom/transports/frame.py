@@ -39,9 +39,10 @@ class FrameProtocol(Protocol):
         """Put the requests that are complete with this into the lane."""
         if not self._client.may_speak():
             return
-        for body in self._decoder.feed(data):
-            self._client.heard()
-            self._client.put(body, last=from_messagepack.may_exit(body))
+        with self._client.gathering:
+            for body in self._decoder.feed(data):
+                self._client.heard()
+                self._client.put(body, last=from_messagepack.may_exit(body))
         if self._decoder.fault:
             self._client.stop_reading()
             self._client.put(self._decoder.fault, last=True)

@@ -139,7 +139,8 @@ class LineProtocol(LineReceiver):
         plain = lines is data  # and nothing is to be done for telnet
         if not plain:
             self._reply_to_telnet()
-        self._cut(lines)
+        with self.client.gathering:
+            self._cut(lines)
         if plain:
             return
         if self._telnet.fault and not self.client.closing:

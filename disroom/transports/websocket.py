@@ -135,15 +135,16 @@ class WebSocketProtocol(Protocol):
             return
         self._heard_at = self._reception.reactor.seconds()
         self._asked = False
-        for kind, message in self._decoder.feed(data):
-            if self._kind is None:
-                self._decide(kind)
-            self._client.heard()
-            if kind is not self._kind:
-                self._end(Closed(Code.UNSUPPORTED, "messages are all text or all binary"))
-                return
-            requests = from_json if kind is Opcode.TEXT else from_messagepack
-            self._client.put(message, last=requests.may_exit(message))
+        with self._client.gathering:
+            for kind, message in self._decoder.feed(data):
+                if self._kind is None:
+                    self._decide(kind)
+                self._client.heard()
+                if kind is not self._kind:
+                    self._end(Closed(Code.UNSUPPORTED, "messages are all text or all binary"))
+                    return
+                requests = from_json if kind is Opcode.TEXT else from_messagepack
+                self._client.put(message, last=requests.may_exit(message))
         pongs = self._decoder.take_pongs()
         if pongs:
             self._client.outbox.write_first(pongs)

@@ -10,7 +10,13 @@ from disroom.chat.errors import ChatError, NotStored, StoreUnavailable, TextTooL
 from disroom.chat.events import Delayed, Draft, Failed
 from disroom.chat.interfaces import Receipt
 from disroom.chat.names import Nick, RoomName
-from disroom.chat.outgoing import DELAYED_SECONDS, FAILED_SECONDS, SHOWN_SECONDS, Outgoing
+from disroom.chat.outgoing import (
+    DELAYED_SECONDS,
+    FAILED_SECONDS,
+    SHOWN_SECONDS,
+    Gathering,
+    Outgoing,
+)
 from tests.chat.stepped import SteppedRuntime
 from tests.chat.world import Gate, GatedLog, outcome, run
 
@@ -26,8 +32,11 @@ class Sender:
         self.stream = MemoryStream(self.runtime.now)
         self.gate = Gate()
         self.told: list[Delayed | Failed] = []
+        self.gathering = Gathering()
+        self.log = GatedLog(self.stream, self.gate)
         self.out = Outgoing(
-            log=GatedLog(self.stream, self.gate),
+            gathering=self.gathering,
+            log=self.log,
             runtime=self.runtime,
             tell=self.told.append,
             most=4,
@@ -108,6 +117,73 @@ def test_a_topic_keeps_its_place_among_messages(sender: Sender) -> None:
     topic = sender.stream.topic(TEA)
     assert topic is not None
     assert topic.text == "m2"
+
+
+def test_what_waits_for_one_room_is_given_to_the_log_together(sender: Sender) -> None:
+    """While the log has some, all that comes waits, and then goes as far as it is for one room."""
+    sender.gate.hold("append")
+    sender.send()
+    sender.send(2)
+    sender.send(room=POT)
+    sender.gate.release()
+    sender.send()
+    assert sender.log.given == [["m1"], ["m2", "m3"], ["m4"], ["m5"]]
+    assert (sender.stored(TEA), sender.stored(POT)) == (["m1", "m2", "m3", "m5"], ["m4"])
+
+
+def test_a_topic_is_not_given_to_the_log_with_messages(sender: Sender) -> None:
+    """It is kept in another place as well, so it is a step of its own."""
+    with sender.gathering:
+        sender.send(2)
+        sender.send(topic=True)
+        sender.send()
+    assert sender.log.given == [["m1", "m2"], ["m4"]]
+    assert sender.stored() == ["m1", "m2", "m3", "m4"]
+
+
+def test_what_comes_in_one_piece_goes_in_one_piece(sender: Sender) -> None:
+    """While a client's lines are being worked off, those sent wait for those that follow."""
+    with sender.gathering:
+        sender.send(3)
+        assert not sender.log.given
+    assert sender.log.given == [["m1", "m2", "m3"]]
+    sender.send()
+    assert sender.log.given[1:] == [["m4"]]
+
+
+def test_more_in_one_piece_than_may_wait_goes_in_several(sender: Sender) -> None:
+    """Who sends more than the queue takes does not wait for what waits for him."""
+    with sender.gathering:
+        assert sender.send(4).called
+        fifth = sender.send()
+        assert not fifth.called
+    assert fifth.called
+    assert sender.log.given == [["m1", "m2", "m3", "m4"], ["m5"]]
+
+
+def test_of_several_at_once_each_is_told_what_became_of_it(sender: Sender) -> None:
+    """A failure in the middle is that message's, and what the user has seen is none."""
+    told: list[int | ChatError] = []
+    refused = TextTooLong(10)
+    sender.gate.hold("append")
+    sender.gate.fail("append", NotStored(), refused, NotStored())
+    with sender.gathering:
+        sender.send(3, receipt=told.append)
+    sender.out.turned_up("m1", 7)
+    sender.out.turned_up("m3", 9)
+    sender.gate.release()
+    assert told == [7, refused, 9]
+
+
+def test_closing_drops_nothing_of_what_the_log_has(sender: Sender) -> None:
+    """What was given to the log together runs its course together."""
+    sender.gate.hold("append")
+    with sender.gathering:
+        sender.send(2)
+    sender.send()
+    sender.out.close()
+    sender.gate.release()
+    assert sender.stored() == ["m1", "m2"]
 
 
 def test_who_sends_faster_than_the_log_stores_waits(sender: Sender) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -27,7 +27,7 @@ from disroom.chat.events import (
     Renamed,
 )
 from disroom.chat.hub import Hub
-from disroom.chat.interfaces import IMember, IPresenceWatcher, IRoomFollower
+from disroom.chat.interfaces import IMember, IPresenceWatcher, IRoomFollower, Receipt
 from disroom.chat.limits import Limits
 from disroom.chat.moves import window
 from disroom.chat.names import Nick, RoomName
@@ -131,12 +131,23 @@ class Gate:
 
 
 class GatedLog(MemoryRoomLog):
-    """The log in memory, with a gate."""
+    """The log in memory, with a gate.
+
+    Attributes:
+        followed: The rooms that are.
+        given: The texts that it was given to store at once, for each time.
+    """
 
     def __init__(self, stream: MemoryStream, gate: Gate) -> None:
         super().__init__(stream)
         self.followed: set[RoomName] = set()
+        self.given: list[list[str]] = []
         self._gate = gate
+
+    def store(self, room: RoomName, drafts: Sequence[Draft], receipt: Receipt) -> None:
+        """Store."""
+        self.given.append([draft.text for draft in drafts])
+        super().store(room, drafts, receipt)
 
     async def append(self, room: RoomName, draft: Draft) -> int:
         """Append."""

@@ -11,7 +11,7 @@ from zope.interface.verify import verifyObject
 
 from disroom.adapters.jetstream.log import JetStreamRoomLog
 from disroom.adapters.memory.log import MemoryRoomLog, MemoryStream
-from disroom.chat.errors import TextTooLong
+from disroom.chat.errors import ChatError, TextTooLong
 from disroom.chat.events import Message
 from disroom.chat.interfaces import IRoomLog
 from disroom.chat.names import Nick, RoomName
@@ -104,6 +104,22 @@ async def test_a_message_reaches_all_instances_as_it_was_sent(store: Store) -> N
         )
         assert message.nick.display == ALICE.display
     assert (await there.history(TEA, 1, None)).messages == (message,)
+
+
+@pytest.mark.parametrize("followed", [True, False])
+@promise
+async def test_several_at_once_are_stored_in_their_order(store: Store, followed: bool) -> None:
+    """What one user sends together is stored together, and each message has its receipt."""
+    here, there = await store.log(), await store.log()
+    witness = await following(there)
+    if followed:
+        await following(here)
+    receipts: list[int | ChatError] = []
+    twice = draft("2")
+    here.store(TEA, [draft("1"), twice, draft("3"), twice], receipts.append)
+    await eventually(lambda: len(receipts) == 4)
+    assert receipts == [1, 2, 3, 2]
+    await witness.hears("1", "2", "3")
 
 
 @promise

@@ -664,3 +664,13 @@ def test_lines_and_frames_share_a_room(house: FrameHouse) -> None:
     text = person.transport.value().decode()
     assert "#tea dev: 23.5\r\n" in text
     assert text.endswith(f"{GOODBYE}\r\n")
+
+
+def test_requests_that_come_together_are_stored_together(house: FrameHouse) -> None:
+    """A program that sends many messages at once has them stored at once, each with its answer."""
+    program = house.program("alice", "tea")
+    program.type(b"".join(program.request("send", room="tea", text=text) for text in "abc"))
+    assert house.instance.log.given == [["a", "b", "c"]]
+    answers = [message for message in program.read() if message["type"] == "ok"]
+    assert [answer["id"] for answer in answers] == [3, 4, 5]
+    assert [answer["seq"] for answer in answers] == [1, 2, 3]

@@ -1198,3 +1198,13 @@ async def test_every_kind_of_listener_works(
     assert got == f"{GREETING}Pong\r\nGoodbye!\r\n".encode()
     await maybeDeferred(port.stopListening)
     await house.connections.all_gone()
+
+
+def test_lines_that_come_together_are_stored_together(house: LineHouse) -> None:
+    """Whoever pastes a text costs the room one delivery, not one for each line."""
+    writer, reader = house.user("alice", "tea"), house.user("bob", "tea")
+    writer.type(b"send a\r\nsend b\r\nsend c\r\nusers\r\nsend d\r\n")
+    assert house.instance.log.given == [["a", "b", "c"], ["d"]]
+    assert [line.rpartition(" ")[2] for line in reader.read()] == ["a", "b", "c", "d"]
+    writer.send("send e", "send f")
+    assert house.instance.log.given[2:] == [["e"], ["f"]]

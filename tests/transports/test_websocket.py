@@ -546,3 +546,11 @@ def test_a_websocket_is_not_http_any_more(house: WebHouse) -> None:
         browser.type(browser.wire.send(Pong(b"")))
     assert not browser.transport.aborted
     assert browser.answer("ping") == {"type": "ok"}
+
+
+def test_messages_that_come_together_are_stored_together(house: WebHouse) -> None:
+    """What a page has kept while it was cut off is stored at once when it is back."""
+    browser = house.member("alice", "tea")
+    sent = [{"op": "send", "id": id_, "room": "tea", "text": "abc"[id_]} for id_ in range(3)]
+    browser.type(b"".join(browser.wire.send(TextMessage(json.dumps(one))) for one in sent))
+    assert house.instance.log.given == [["a", "b", "c"]]

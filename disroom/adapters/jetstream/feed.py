@@ -44,6 +44,7 @@ class RoomFeed:
         settings: The stream's.
         clock: The reactor.
         suspect: Called when the stream may be another one; must lead to `resume` or `restart`.
+        seen: Told the id and the seq of each message that is delivered, after the follower.
     """
 
     _log = Logger()
@@ -58,6 +59,7 @@ class RoomFeed:
         settings: StreamSettings,
         clock: IReactorTime,
         suspect: Callable[[], None],
+        seen: Callable[[str, int], None],
     ) -> None:
         self.room = room
         self.subject = settings.room_subject(room.token)
@@ -68,6 +70,7 @@ class RoomFeed:
         self._live_subject = settings.live_subject(room.token)
         self._clock = clock
         self._suspect = suspect
+        self._seen = seen
         self._stored = 0
         self._delivered = 0
         self._closed = False
@@ -252,6 +255,7 @@ class RoomFeed:
         else:
             self._delivered += 1
             self._tell(message)
+            self._seen(message.id, message.seq)
 
     def _lose(self, first: int | None, last: int | None) -> None:
         self._tell(Gap(self.room, first, last))

@@ -8,8 +8,9 @@ read by `history`. This is where they are put together and where their errors be
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -17,6 +18,7 @@ from zope.interface import implementer
 
 from disroom.adapters.aio import TimedOut
 from disroom.adapters.jetstream.api import JetStream, Refused, Stored
+from disroom.adapters.jetstream.burst import Bursts
 from disroom.adapters.jetstream.feed import RoomFeed
 from disroom.adapters.jetstream.history import RoomReader
 from disroom.adapters.jetstream.lookout import Lookout
@@ -65,8 +67,11 @@ class JetStreamRoomLog:
         self._feeds: dict[str, RoomFeed] = {}
         self._inbox = Inbox(connection, clock)
         self._jetstream = JetStream(connection, self._inbox, clock)
-        self._keeper = StreamKeeper(self._jetstream, settings, clock)
+        self._keeper = StreamKeeper(
+            self._jetstream, settings, clock, lambda: connection.server_version
+        )
         self._publisher = Publisher(connection, self._inbox, clock)
+        self._bursts = Bursts(connection, self._inbox, self._publisher, clock)
         self._reader = RoomReader(
             self._jetstream,
             clock,
@@ -82,6 +87,7 @@ class JetStreamRoomLog:
             settings=settings,
             clock=clock,
             feeds=self._feeds,
+            looked=self._looked,
         )
 
     async def start(self) -> None:
@@ -96,7 +102,12 @@ class JetStreamRoomLog:
         if (0, 0) < version < OLDEST_SERVER:
             found, oldest = (".".join(map(str, numbers)) for numbers in (version, OLDEST_SERVER))
             raise StoreStartError(f"this is nats-server {found}; {oldest} or later is needed")
-        self._lookout.start(await self._keeper.ensure(apply=self._apply))
+        state = await self._keeper.ensure(apply=self._apply)
+        self._looked(state)
+        self._lookout.start(state)
+
+    def _looked(self, state: StreamState) -> None:
+        self._bursts.allowed = state.batches
 
     async def stop(self) -> None:
         """Follow nothing more and disconnect, within about a second; appends under way fail."""
@@ -109,28 +120,31 @@ class JetStreamRoomLog:
 
     # Writing.
 
-    def store(self, room: RoomName, draft: Draft, receipt: Receipt) -> None:
-        """Store a message; see `IRoomLog`."""
-        token, payload = room.token, encode(draft)
+    def store(self, room: RoomName, drafts: Sequence[Draft], receipt: Receipt) -> None:
+        """Store messages; see `IRoomLog`."""
+        token = room.token
+        subject = self._settings.room_subject(token)
 
-        def published(outcome: Outcome) -> None:
+        def told(place: int, outcome: Outcome) -> None:
             if isinstance(outcome, Acknowledged):
                 self._lookout.stored(token, outcome.seq)
                 receipt(outcome.seq)
-            elif isinstance(outcome, TooBig):
-                spare = outcome.limit - (len(payload) - len(draft.text.encode()))
-                receipt(TextTooLong(max(spare, 0)))
-            elif isinstance(outcome, Refused):
-                receipt(NotStored(f"the message log refused it: {outcome}"))
             else:
-                receipt(NotStored(str(outcome)))
+                receipt(_why_not(outcome, drafts[place]))
 
-        self._publisher.store(self._settings.room_subject(token), payload, draft.id, published)
+        if len(drafts) == 1:
+            draft = drafts[0]
+            self._publisher.store(subject, encode(draft), draft.id, partial(told, 0))
+        else:
+            messages = [(draft.id, encode(draft)) for draft in drafts]
+            feed = self._feeds.get(token)
+            followed = feed is not None and feed.order.following
+            self._bursts.store(subject, messages, told, followed=followed)
 
     async def append(self, room: RoomName, draft: Draft) -> int:
         """Store a message and return its seq, or raise what `store` tells."""
         result: Deferred[int | ChatError] = Deferred()
-        self.store(room, draft, result.callback)
+        self.store(room, (draft,), result.callback)
         stored = await result
         if isinstance(stored, ChatError):
             raise stored
@@ -171,6 +185,7 @@ class JetStreamRoomLog:
             settings=self._settings,
             clock=self._clock,
             suspect=self._lookout.suspect,
+            seen=self._bursts.seen,
         )
         self._feeds[room.token] = feed
         try:
@@ -262,6 +277,16 @@ class JetStreamRoomLog:
                 if not some or len(subjects) >= info.get("total", 0):
                     break
         return tuple(_rooms(subject[len(prefix) :] for subject in subjects))
+
+
+def _why_not(outcome: NatsError, draft: Draft) -> ChatError:
+    """Say why a message was not stored."""
+    if isinstance(outcome, TooBig):
+        overhead = len(encode(draft)) - len(draft.text.encode())
+        return TextTooLong(max(outcome.limit - overhead, 0))
+    if isinstance(outcome, Refused):
+        return NotStored(f"the message log refused it: {outcome}")
+    return NotStored(str(outcome))
 
 
 def _messages(room: RoomName, stored: Iterable[Stored]) -> Iterator[Message]:

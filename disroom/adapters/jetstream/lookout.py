@@ -16,7 +16,7 @@ at what the stream has lost (`losses`).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 from twisted.internet.defer import CancelledError, Deferred
@@ -65,6 +65,7 @@ class Lookout:
         settings: The stream's.
         clock: The reactor.
         feeds: The rooms followed, by token; the caller's, and read whenever needed.
+        looked: Told how the stream is, whenever that is asked.
 
     Attributes:
         created: The stream's identity.
@@ -82,6 +83,7 @@ class Lookout:
         settings: StreamSettings,
         clock: IReactorTime,
         feeds: Mapping[str, RoomFeed],
+        looked: Callable[[StreamState], None],
     ) -> None:
         self.created = ""
         self.position = 0
@@ -92,6 +94,7 @@ class Lookout:
         self._subject = f"{settings.prefix}.stored"
         self._clock = clock
         self._feeds = feeds
+        self._looked = looked
         self._stored: dict[str, int] = {}
         self._announce_at = 0.0
         self._expected: deque[tuple[float, RoomFeed, int]] = deque()
@@ -207,6 +210,7 @@ class Lookout:
         for feed in feeds:
             feed.order.rotate()
         state = await self._state()
+        self._looked(state)
         if state.created != self.created:
             self._log.warn("The stream {name} is another one", name=self._settings.name)
             self._is(state)

@@ -7,6 +7,7 @@ leader that dies, a reconnection are thus all the same: try again.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -107,22 +108,14 @@ class Publisher:
         Where all goes well nothing is made for a message but a callback. Anything else, from a lost
         acknowledgement to too many at once, is `publish`'s to deal with.
         """
-        size = HEADER_BYTES + len(payload) + len(MESSAGE_ID) + len(message_id) + 4
-        if not (
-            self._free > 0
-            and self._connection.connected
-            and size <= self._connection.max_payload
-            and message_id.isascii()
-            and message_id.isprintable()
-        ):
+        if not (self.fits(message_id, payload) and self.enter()):
             self._on_the_side(self.publish(subject, payload, message_id), done)
             return
-        self._free -= 1
 
         def answered(answer: Incoming | NatsError) -> None:
-            outcome = _outcome(answer)
+            outcome = outcome_of(answer)
             if isinstance(outcome, Acknowledged):
-                self._leave()
+                self.leave()
                 self._tell(done, outcome)
             else:
                 again = self._finish(subject, payload, {MESSAGE_ID: message_id}, deadline, outcome)
@@ -132,13 +125,43 @@ class Publisher:
         deadline = now + GIVE_UP_SECONDS
         reply = self._inbox.expect(answered)
         try:
-            head = f"{VERSION}{MESSAGE_ID}: {message_id}\r\n\r\n".encode()
-            self._connection.send(subject, payload, reply=reply, head=head)
+            self._connection.send(subject, payload, reply=reply, head=head_of(message_id))
         except NotConnected as error:
             self._inbox.forget(reply)
             answered(error)
         else:
             self._watch(reply, now)
+
+    # For those who publish in a way of their own.
+
+    def fits(self, message_id: str, payload: bytes) -> bool:
+        """Whether a message can be sent just now with a header block ready made, see `head_of`."""
+        size = HEADER_BYTES + len(payload) + len(MESSAGE_ID) + len(message_id) + 4
+        return (
+            self._connection.connected
+            and size <= self._connection.max_payload
+            and message_id.isascii()
+            and message_id.isprintable()
+        )
+
+    def enter(self, count: int = 1) -> bool:
+        """Count so many messages as under way, if there may be as many; `leave` is to follow."""
+        if self._free < count:
+            return False
+        self._free -= count
+        return True
+
+    def leave(self, count: int = 1) -> None:
+        """Count so many messages as under way no more; as many of those that wait have a turn."""
+        for _ in range(count):
+            if self._turns:
+                self._turns.popleft().callback(None)
+            else:
+                self._free += 1
+
+    def watch(self, reply: str) -> None:
+        """Give up an answer that does not come within a try's time; see `Inbox.give_up`."""
+        self._watch(reply, self._clock.seconds())
 
     def _on_the_side(
         self, publishing: Coroutine[Any, Any, Acknowledged], done: Callable[[Outcome], None]
@@ -160,7 +183,13 @@ class Publisher:
             self._log.failure("While telling that a message was stored")
 
     async def publish(
-        self, subject: str, payload: bytes, message_id: str, headers: dict[str, str] | None = None
+        self,
+        subject: str,
+        payload: bytes,
+        message_id: str,
+        headers: dict[str, str] | None = None,
+        *,
+        deadline: float = math.inf,
     ) -> Acknowledged:
         """Publish a message and return its acknowledgement.
 
@@ -169,17 +198,16 @@ class Publisher:
             payload: The message.
             message_id: Kept across tries, and by the caller across calls.
             headers: Besides the id.
+            deadline: When to give up, if that is before 15 s have passed.
 
         Raises:
             TooBig: It will never be taken.
             Refused: The stream does not take it, and says why.
-            GaveUp: 15 s have passed.
+            GaveUp: It is too late.
         """
         all_headers = {MESSAGE_ID: message_id, **(headers or {})}
-        deadline = self._clock.seconds() + GIVE_UP_SECONDS
-        if self._free > 0:
-            self._free -= 1
-        else:
+        deadline = min(deadline, self._clock.seconds() + GIVE_UP_SECONDS)
+        if not self.enter():
             await self._turn()
         return await self._finish(subject, payload, all_headers, deadline)
 
@@ -190,13 +218,6 @@ class Publisher:
             await within(GIVE_UP_SECONDS, self._clock, turn)
         except TimedOut:
             raise GaveUp("too many messages wait for the message log") from None
-
-    def _leave(self) -> None:
-        """Let the next one have a turn."""
-        if self._turns:
-            self._turns.popleft().callback(None)
-        else:
-            self._free += 1
 
     async def _finish(
         self,
@@ -218,7 +239,7 @@ class Publisher:
         try:
             return await self._until_acknowledged(subject, payload, headers, deadline, failure)
         finally:
-            self._leave()
+            self.leave()
 
     async def _until_acknowledged(
         self,
@@ -268,7 +289,7 @@ class Publisher:
             self._inbox.forget(reply)
             return error
         self._watch(reply, self._clock.seconds())
-        return _outcome(await answer)
+        return outcome_of(await answer)
 
     def _check_size(self, payload: bytes, headers: dict[str, str]) -> None:
         # The server closes the connection on a message above its limit.
@@ -292,7 +313,13 @@ class Publisher:
             self._sweep.stop()
 
 
-def _outcome(answer: Incoming | NatsError) -> Outcome:
+def head_of(message_id: str) -> bytes:
+    """The header block of a message; for an id that is printable ASCII."""
+    return f"{VERSION}{MESSAGE_ID}: {message_id}\r\n\r\n".encode()
+
+
+def outcome_of(answer: Incoming | NatsError) -> Outcome:
+    """What an answer says of a message."""
     if isinstance(answer, NatsError):
         return answer
     if answer.head and answer.headers.get(STATUS) == NO_RESPONDERS:

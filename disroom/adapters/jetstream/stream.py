@@ -6,7 +6,7 @@ from the configuration the start is refused, unless the operator asks for the ch
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -24,6 +24,13 @@ DUPLICATE_SECONDS = 120.0
 NANOSECONDS = 1_000_000_000
 
 RETENTION_KEY = "disroom.retention"
+
+BATCHES = "allow_batched"
+"""The setting by which a stream takes fast-ingest batches. A stream without it does as well, so it
+is asked for where a stream is made or changed anyway, and missed nowhere else."""
+
+FIRST_WITH_BATCHES = (2, 14)
+"""The nats-server that brought them; older ones drop a setting that they do not know."""
 
 NOT_ENABLED = frozenset({10039, 10076})
 NO_STORAGE = frozenset({10023, 10047})
@@ -124,12 +131,14 @@ class StreamState:
         created: Its identity: one that was made anew has another.
         first_seq: The first seq it still holds, one more than `last_seq` if it is empty.
         messages: How many it holds.
+        batches: Whether it takes fast-ingest batches.
     """
 
     created: str
     first_seq: int
     last_seq: int
     messages: int
+    batches: bool = False
 
     @property
     def lost(self) -> int:
@@ -145,7 +154,13 @@ class StreamState:
     def from_info(cls, info: Mapping[str, Any]) -> StreamState:
         """Read an answer to STREAM.INFO, STREAM.CREATE or STREAM.UPDATE."""
         state = info["state"]
-        return cls(info["created"], state["first_seq"], state["last_seq"], state["messages"])
+        return cls(
+            info["created"],
+            state["first_seq"],
+            state["last_seq"],
+            state["messages"],
+            info["config"].get(BATCHES, False),
+        )
 
 
 def moment(created: str) -> float:
@@ -154,14 +169,32 @@ def moment(created: str) -> float:
 
 
 class StreamKeeper:
-    """Makes the stream and the bucket, or makes sure that they are as configured."""
+    """Makes the stream and the bucket, or makes sure that they are as configured.
+
+    Args:
+        jetstream: The calls.
+        settings: What the configuration says.
+        clock: The reactor.
+        version: Tells the server's, major and minor.
+    """
 
     _log = Logger()
 
-    def __init__(self, jetstream: JetStream, settings: StreamSettings, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        jetstream: JetStream,
+        settings: StreamSettings,
+        clock: IReactorTime,
+        version: Callable[[], tuple[int, int]],
+    ) -> None:
         self._jetstream = jetstream
         self._settings = settings
         self._clock = clock
+        self._version = version
+
+    def _stream_config(self) -> dict[str, Any]:
+        batches = {BATCHES: True} if self._version() >= FIRST_WITH_BATCHES else {}
+        return self._settings.stream_config() | batches
 
     async def ensure(self, *, apply: bool) -> StreamState:
         """Create what is absent and compare what is there, within 10 s.
@@ -174,7 +207,7 @@ class StreamKeeper:
             StoreStartError: JetStream is not there, or does not do it.
         """
         deadline = self._clock.seconds() + ENSURE_SECONDS
-        state = await self._patiently(self._settings.stream_config(), apply, deadline)
+        state = await self._patiently(self._stream_config(), apply, deadline)
         await self._patiently(self._settings.bucket_config(), apply, deadline)
         return state
 
@@ -185,7 +218,7 @@ class StreamKeeper:
             NatsError: It did not work.
         """
         created = []
-        for config in (self._settings.stream_config(), self._settings.bucket_config()):
+        for config in (self._stream_config(), self._settings.bucket_config()):
             try:
                 info = await self._jetstream.call(f"STREAM.CREATE.{config['name']}", config)
             except Refused as error:
@@ -224,6 +257,14 @@ class StreamKeeper:
             self._log.info("Created the stream {name}", name=name)
             return info
         differing = list(differences(wanted, info["config"]))
+        if not apply and wanted.get(BATCHES) and not info["config"].get(BATCHES):
+            self._log.info(
+                "The stream {name} takes one message of a user at a time; several at once, and it "
+                "will be faster, after starting once with --apply-stream",
+                name=name,
+            )
+            required = {field: value for field, value in wanted.items() if field != BATCHES}
+            differing = list(differences(required, info["config"]))
         if not differing:
             return info
         if not apply:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -186,15 +186,16 @@ class MemoryRoomLog:
         self._stream = stream
         self._following: dict[RoomName, IRoomFollower] = {}
 
-    def store(self, room: RoomName, draft: Draft, receipt: Receipt) -> None:
-        """Store a message; see `IRoomLog`."""
+    def store(self, room: RoomName, drafts: Sequence[Draft], receipt: Receipt) -> None:
+        """Store messages; see `IRoomLog`."""
 
         async def stored() -> None:
-            try:
-                result: int | ChatError = await self.append(room, draft)
-            except ChatError as error:
-                result = error
-            receipt(result)
+            for draft in drafts:
+                try:
+                    result: int | ChatError = await self.append(room, draft)
+                except ChatError as error:
+                    result = error
+                receipt(result)
 
         ended = Deferred.fromCoroutine(stored())
         ended.addErrback(lambda failure: self._log.failure("While storing a message", failure))

@@ -37,17 +37,18 @@ class Inbox:
         self._awaited: dict[str, Callable[[Incoming | NatsError], None]] = {}
         self._streams: dict[str, Callable[[Incoming | None], None]] = {}
         connection.watch(connected=lambda: None, lost=self._lost)
-        connection.subscribe(f"{self._prefix}*", self._received)
+        connection.subscribe(f"{self._prefix}>", self._received)
 
-    def expect(self, receive: Callable[[Incoming | NatsError], None]) -> str:
+    def expect(self, receive: Callable[[Incoming | NatsError], None], tail: str = "") -> str:
         """Make a reply subject for one answer.
 
         Args:
             receive: Takes it, or `NotConnected` when the connection is lost, or what `give_up`
                 says; must not raise.
+            tail: What the subject is to end with.
         """
         self._count += 1
-        reply = f"{self._prefix}{self._count}"
+        reply = f"{self._prefix}{self._count}{tail}"
         self._awaited[reply] = receive
         return reply
 

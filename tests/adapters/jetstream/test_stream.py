@@ -54,6 +54,7 @@ async def test_the_stream_is_made_as_configured(
         "duplicate_window": 120 * SECOND,
         "num_replicas": 1,
         "allow_direct": True,
+        "allow_batched": True,
     }
     assert {name: made[name] for name in expected} == expected
     bucket = config(nats, f"KV_{settings.bucket}")
@@ -130,6 +131,20 @@ async def test_a_stream_made_by_the_operator_is_taken(
         "s2",
         60 * SECOND,
     )
+
+
+@promise
+async def test_a_stream_that_takes_no_batches_will_do(logs: NatsLogs, nats: NatsServer) -> None:
+    """One of an older NATS or DisRoom is used as it is, until the operator has it changed."""
+    with nats.connect() as raw:
+        raw.jetstream(f"STREAM.CREATE.{logs.settings.name}", logs.settings.stream_config())
+    log = await logs.log(nats.url)
+    assert await log.append(TEA, draft("kept")) == 1
+    assert "allow_batched" not in config(nats, logs.settings.name)
+    await logs.log(nats.url, apply=True)
+    assert config(nats, logs.settings.name)["allow_batched"]
+    with nats.connect() as raw:
+        assert stored_texts(raw, logs.settings) == ["kept"]
 
 
 @promise

@@ -1,0 +1,195 @@
+"""Several messages of one user, stored at once and yet in order.
+
+To send the second before the first is acknowledged would leave their order to luck: where a leader
+dies in between, the first is lost with it, is sent again, and comes after the second. JetStream's
+fast-ingest batches (ADR-50, nats-server 2.14) are a fence against that. The messages of a batch are
+numbered, in the reply subject, and the first number that is missing ends it: what is stored of a
+batch is always its beginning, and each message is stored as it comes.
+
+So a burst is such a batch, published in one piece. Its messages are known to be stored when their
+live copies arrive, which the leader sends in the same breath as it acknowledges the last. Whatever
+else happens (a gap, a leader without a trace of the batch, a lost connection, silence), those not
+seen by then are published again one after the other under the same ids, each acknowledged before
+the next: as both ways go in order and an id is stored once, no message gets before another.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from disroom.adapters.jetstream.api import Refused
+from disroom.adapters.jetstream.publisher import (
+    GIVE_UP_SECONDS,
+    Acknowledged,
+    GaveUp,
+    Outcome,
+    Publisher,
+    head_of,
+    outcome_of,
+)
+from disroom.adapters.nats.connection import NatsConnection
+from disroom.adapters.nats.errors import NatsError
+from disroom.adapters.nats.inbox import Inbox
+from disroom.adapters.nats.message import Incoming
+
+START, APPEND, COMMIT = range(3)
+"""What a message does to its batch."""
+
+FLOW = 65535
+"""After how many messages the server acknowledges; the end is acknowledged in any case."""
+
+NOWHERE = "_"
+"""Nobody listens there: what the server has to say of any but the last is not even sent."""
+
+Published = tuple[str, bytes]
+"""An id and a payload."""
+
+Told = Callable[[int, Outcome], None]
+"""Takes what became of a message, by its place in the burst; must not raise."""
+
+
+class _Burst:
+    """Messages of which it is told, in their order, what became of them."""
+
+    __slots__ = ("_next", "_outcomes", "_places", "_told", "messages", "subject")
+
+    def __init__(self, subject: str, messages: Sequence[Published], told: Told) -> None:
+        self.subject = subject
+        self.messages = messages
+        self._told = told
+        self._outcomes: list[Outcome | None] = [None] * len(messages)
+        self._places = {message_id: place for place, (message_id, _) in enumerate(messages)}
+        self._next = 0
+
+    def seen(self, message_id: str, seq: int) -> None:
+        """Take note that a message is in the stream."""
+        self.settle(self._places[message_id], Acknowledged(seq))
+
+    def settle(self, place: int, outcome: Outcome) -> None:
+        """Take note of what became of a message, unless that is known, and tell what can be."""
+        outcomes = self._outcomes
+        outcomes[place] = outcomes[place] or outcome
+        while self._next < len(outcomes) and (known := outcomes[self._next]) is not None:
+            self._next += 1
+            self._told(self._next - 1, known)
+
+    def open(self, place: int) -> bool:
+        """Whether nothing is known of a message."""
+        return self._outcomes[place] is None
+
+    @property
+    def ended(self) -> bool:
+        """Whether all has been told."""
+        return self._next == len(self._outcomes)
+
+
+class Bursts:
+    """Stores several messages at a time.
+
+    Args:
+        connection: To NATS.
+        inbox: Where the end of a burst is acknowledged.
+        publisher: Publishes one by one, and keeps count of what is under way.
+        clock: The reactor.
+
+    Attributes:
+        allowed: Whether the stream takes batches.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        connection: NatsConnection,
+        inbox: Inbox,
+        publisher: Publisher,
+        clock: IReactorTime,
+    ) -> None:
+        self.allowed = False
+        self._connection = connection
+        self._inbox = inbox
+        self._publisher = publisher
+        self._clock = clock
+        self._name = secrets.token_hex(11)
+        self._count = 0
+        self._unseen: dict[str, _Burst] = {}
+
+    def store(
+        self, subject: str, messages: Sequence[Published], told: Told, *, followed: bool
+    ) -> None:
+        """Store messages in their order.
+
+        Args:
+            subject: One of the stream's.
+            messages: Their ids and payloads.
+            told: Called once for each, in their order.
+            followed: `seen` will be called for them.
+        """
+        burst = _Burst(subject, messages, told)
+        if (
+            self.allowed
+            and followed
+            and all(self._publisher.fits(*message) for message in messages)
+            and self._publisher.enter(len(messages))
+        ):
+            self._publish(burst)
+        else:
+            self._one_by_one(burst)
+
+    def seen(self, message_id: str, seq: int) -> None:
+        """Take note of a message that has come from the stream, whoever published it."""
+        burst = self._unseen.pop(message_id, None)
+        if burst is not None:
+            burst.seen(message_id, seq)
+
+    def _publish(self, burst: _Burst) -> None:
+        def answered(answer: Incoming | NatsError) -> None:
+            self._publisher.leave(count)
+            outcome = outcome_of(answer)
+            if isinstance(outcome, Refused):
+                self.allowed = False  # until the stream has been looked at again
+            if not burst.ended:
+                self._one_by_one(burst)
+
+        count = len(burst.messages)
+        self._count += 1
+        batch = f".{self._name}{self._count}.{FLOW}.fail."
+        end = self._inbox.expect(answered, f"{batch}{count}.{COMMIT}.$FI")
+        for number, (message_id, payload) in enumerate(burst.messages, 1):
+            self._unseen[message_id] = burst
+            act = START if number == 1 else APPEND
+            reply = end if number == count else f"{NOWHERE}{batch}{number}.{act}.$FI"
+            head = head_of(message_id)
+            self._connection.send(burst.subject, payload, reply=reply, head=head)
+        self._publisher.watch(end)
+
+    def _one_by_one(self, burst: _Burst) -> None:
+        """Publish those of which nothing is known, each when the one before it is settled."""
+        ended = Deferred.fromCoroutine(self._publish_each(burst))
+        ended.addErrback(lambda failure: self._log.failure("While publishing", failure))
+
+    async def _publish_each(self, burst: _Burst) -> None:
+        deadline = self._clock.seconds() + GIVE_UP_SECONDS
+        for place, (message_id, payload) in enumerate(burst.messages):
+            if burst.open(place):
+                outcome = await self._publish_one(burst.subject, payload, message_id, deadline)
+                if isinstance(outcome, Acknowledged):  # a stream that is slow is not away
+                    deadline = self._clock.seconds() + GIVE_UP_SECONDS
+                burst.settle(place, outcome)
+            if self._unseen.get(message_id) is burst:
+                del self._unseen[message_id]
+
+    async def _publish_one(
+        self, subject: str, payload: bytes, message_id: str, deadline: float
+    ) -> Outcome:
+        if self._clock.seconds() > deadline:
+            return GaveUp("the message log did not answer")
+        try:
+            return await self._publisher.publish(subject, payload, message_id, deadline=deadline)
+        except NatsError as error:
+            return error
