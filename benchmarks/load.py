@@ -6,6 +6,7 @@ import errno
 import itertools
 import select
 import socket
+import struct
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,9 @@ MANY_SECONDS = 2.5
 
 SOURCES = 16
 """Source addresses, 127.0.0.1 and on: the ports of one are too few for many runs."""
+
+ABRUPTLY = struct.pack("ii", 1, 0)
+"""SO_LINGER: a connection that is closed is reset."""
 
 _runs = itertools.count(int(time.time()) % 100_000)
 
@@ -80,7 +84,15 @@ class Load:
             for room in range(shape.rooms)
             for index in range(shape.members)
         ]
+        self._by_fd: dict[int, Client] = {}
+        self._coming: Iterator[Client] = iter(())
+        self._under_way = self._entered = 0
+        self._begin()
+
+    def _begin(self) -> None:
         self._by_fd = {client.socket.fileno(): client for client in self.clients}
+        self._coming = iter(self.clients)
+        self._under_way = self._entered = 0
 
     def __enter__(self) -> Load:
         return self
@@ -104,18 +116,44 @@ class Load:
         """
         begin = time.perf_counter()
         deadline = begin + SET_UP_SECONDS
-        coming = iter(self.clients)
-        under_way = entered = 0
-        while entered < len(self.clients):
-            for client in itertools.islice(coming, self._ramp - under_way):
-                self._connect(client)
-                under_way += 1
-            done = sum(1 for client in self._discard(0.05) if self._has_entered(client))
-            entered += done
-            under_way -= done
+        while not self.all_in:
+            self.bring_in(0.05)
             if time.perf_counter() > deadline:
-                raise TimeoutError(f"{entered} of {len(self.clients)} clients are in their rooms")
+                raise TimeoutError(
+                    f"{self._entered} of {len(self.clients)} clients are in their rooms"
+                )
         return time.perf_counter() - begin
+
+    @property
+    def all_in(self) -> bool:
+        """Whether all are in their rooms."""
+        return self._entered == len(self.clients)
+
+    def bring_in(self, wait: float, most: int = EVENTS) -> None:
+        """Have some more connect and enter; what those in their rooms receive is dropped.
+
+        Args:
+            wait: For so many seconds at the most.
+            most: How many are attended to.
+        """
+        for client in itertools.islice(self._coming, min(self._ramp - self._under_way, most)):
+            self._connect(client)
+            self._under_way += 1
+        done = sum(1 for client in self._discard(wait, most) if self._has_entered(client))
+        self._entered += done
+        self._under_way -= done
+
+    def cut_off(self) -> None:
+        """End all connections at once and without a word; `bring_in` has the same users return."""
+        for client in self.clients:
+            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABRUPTLY)
+            client.socket.close()
+        self.clients = [Client(gone.room, gone.index, gone.nick) for gone in self.clients]
+        self._begin()
+
+    def fileno(self) -> int:
+        """Readable for `select` and its like when a client can be attended to."""
+        return self._epoll.fileno()
 
     def _connect(self, client: Client) -> None:
         connection = client.socket
@@ -136,9 +174,9 @@ class Load:
         client.entered = True
         return True
 
-    def _discard(self, wait: float) -> Iterator[Client]:
+    def _discard(self, wait: float, most: int = EVENTS) -> Iterator[Client]:
         """Read what is there and drop it; yields who received."""
-        for fd, events in self._epoll.poll(wait, EVENTS):
+        for fd, events in self._epoll.poll(wait, most):
             client = self._by_fd[fd]
             if events & select.EPOLLOUT:
                 self._send_rest(client)

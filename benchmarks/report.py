@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from benchmarks.results import Results
-from benchmarks.shapes import FANOUT, MEMBERS, ROOMS, Shape
+from benchmarks.shapes import CONNECTIONS, FANOUT, MEMBERS, ROOMS, Shape
 from benchmarks.targets import slope, targets
 
 BUSY = " generator_percent"
@@ -23,6 +23,7 @@ def report(results: Results) -> list[str]:
         *_syncing(results),
         *_verbs(results),
         *_connecting(results),
+        *_many_at_once(results),
         *_growth(results),
         *_targets(results),
         "",
@@ -33,6 +34,7 @@ def report(results: Results) -> list[str]:
         what, percent = busiest.removesuffix(BUSY), results.median(busiest)
         lines.append(f"The generator was busy for {percent:.0f} % of its core at most ({what}).")
     lines += [f"INVALID, the generator was the limit: {what}" for what in results.overrun]
+    lines += [f"NOT MEASURED: {reason}" for reason in results.missing]
     lines += [f"FAILED: {failure}" for failure in results.failures]
     return lines
 
@@ -126,9 +128,31 @@ def _p50_p99(results: Results, name: str) -> list[str]:
 
 def _connecting(results: Results) -> list[str]:
     figures = ("per_s", "cpu_us", "rss_bytes", "idle_percent", "start_s")
-    row = ("rooms of 20", [_number(results.median(f"connecting {name}")) for name in figures])
+    names = {"rooms of 20": "connecting"}
+    names |= {name: f"connecting {name}" for name in CONNECTIONS}
+    rows = [
+        (name, [_number(results.median(f"{prefix} {figure}")) for figure in figures])
+        for name, prefix in names.items()
+    ]
     heads = ("per s", "CPU us", "bytes each", "idle CPU %", "start s")
-    return _table("Connections that enter a room", heads, [row])
+    return _table("Connections that enter a room", heads, rows)
+
+
+def _many_at_once(results: Results) -> list[str]:
+    rows = []
+    for name in results.values:
+        kind, count, *_ = name.split()
+        each = _number(results.median(f"{kind} {count} cpu_us"))
+        if name == f"crowding {count} per_s":
+            seconds = int(count) / results.median(name)
+            rows.append((f"{count} enter one room", [_number(seconds), each, "", ""]))
+        elif name == f"storm {count} back_s":
+            waits, calm = (_p50_p99(results, f"storm {count}{how}") for how in ("", " calm"))
+            back = _number(results.median(name))
+            rows.append((f"{count} are cut off and come back", [back, each, *waits]))
+            rows.append(("nobody does", ["", "", *calm]))
+    heads = ("all in s", "CPU us each", "p50 ms", "p99 ms")
+    return _table("Many at once; how long others elsewhere wait", heads, rows)
 
 
 def _growth(results: Results) -> list[str]:

@@ -24,6 +24,10 @@ BUSY_PERCENT = 90.0
 """A generator that is busier may have been what limited the run."""
 
 
+class NotMeasured(Exception):
+    """A scenario cannot be measured on this machine; says why."""
+
+
 @dataclass
 class Results:
     """What was measured, a value for each round.
@@ -32,11 +36,13 @@ class Results:
         values: By the figure's name (see `benchmarks.scenarios`).
         about: The machine and how it was measured.
         failures: Scenarios that had to be given up, with the reason.
+        missing: Those that cannot be measured on this machine, with the reason.
     """
 
     values: dict[str, list[float]] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
 
     def add(self, figures: dict[str, float]) -> None:
         """Take the figures of one scenario of one round."""
@@ -73,14 +79,24 @@ class Results:
         """Write it as JSON."""
         path.parent.mkdir(parents=True, exist_ok=True)
         values = {name: [_short(v) for v in found] for name, found in self.values.items()}
-        document = {"about": self.about, "failures": self.failures, "values": values}
+        document = {
+            "about": self.about,
+            "failures": self.failures,
+            "missing": self.missing,
+            "values": values,
+        }
         path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> Results:
         """Read what `save` wrote."""
         document = json.loads(path.read_text(encoding="utf-8"))
-        return cls(document["values"], document["about"], document["failures"])
+        return cls(
+            document["values"],
+            document["about"],
+            document["failures"],
+            document.get("missing", []),  # which older files do not have
+        )
 
 
 def about(*, runs: int, quick: bool, layout: str, directory: Path) -> dict[str, Any]:

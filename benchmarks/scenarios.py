@@ -11,19 +11,27 @@ from functools import partial
 
 from benchmarks import verbs
 from benchmarks.cores import cpu_seconds
+from benchmarks.descriptors import descriptors
 from benchmarks.dialects import DISROOM, NATS, Dialect
 from benchmarks.load import Load, entered
-from benchmarks.shapes import FANOUT, INSTANCES, MEMBERS, RATED, ROOMS, STORING, Shape
+from benchmarks.shapes import (
+    CONNECTIONS,
+    FANOUT,
+    INSTANCES,
+    MEMBERS,
+    RATED,
+    ROOMS,
+    STORING,
+    Shape,
+)
 from benchmarks.stage import Stage
+from benchmarks.storm import storm
 from benchmarks.syncing import syncing
 from benchmarks.traffic import Cost, Traffic, percentile
 from tests.processes.workers import address_of, shares, workers_of
 
 RATE = 100.0
 WORKERS = 2
-MEMBERS_A_ROOM = 20
-"""Of those that only connect."""
-
 Figures = dict[str, float]
 
 
@@ -49,7 +57,7 @@ class Plan:
         self.rated_seconds = 2.0 if quick else 6.0
         self.idle_seconds = 1.0 if quick else 4.0
         self.times = 30 if quick else 200
-        self.connections = 500 if quick else 2000
+        self.connections = Shape(25, 20) if quick else Shape(100, 20)
         self.crowd = 200 if quick else 1000
         self.shared = (100,) if quick else (100, 1000)
         self.cold_messages = 0 if quick else 1_000_000
@@ -66,8 +74,9 @@ class Plan:
             Scenario("storing, two workers", partial(workers, self)),
             *(Scenario(f"fan-out {shape}", partial(fan_out, self, shape)) for shape in FANOUT),
             Scenario("verbs, alone", lambda stage: verbs.idle(stage, self.times)),
-            Scenario("connecting", partial(connecting, self)),
+            Scenario("connecting", partial(connecting, self, self.connections, "connecting")),
             Scenario("crowding", partial(crowding, self)),
+            Scenario("storm", partial(coming_back, self)),
             *(self._growing("members", shape) for shape in self._members()),
             *(self._growing("rooms", Shape(rooms, 10, 1, 4)) for rooms in ROOMS[:-1]),
         ]
@@ -78,6 +87,16 @@ class Plan:
                 Scenario("sync_interval", partial(waiting_for_the_disk, self)),
             ]
         return scenarios
+
+    @property
+    def once(self) -> list[Scenario]:
+        """What is measured after the rounds, one time each: it takes long, and varies little."""
+        if self.quick:
+            return []
+        return [
+            Scenario(f"connecting, {name}", partial(connecting, self, shape, f"connecting {name}"))
+            for name, shape in CONNECTIONS.items()
+        ]
 
     def _growing(self, what: str, shape: Shape) -> Scenario:
         return Scenario(f"growth, {shape}", partial(growth, self, what, shape))
@@ -181,25 +200,29 @@ def growth(plan: Plan, what: str, shape: Shape, stage: Stage) -> Figures:
     }
 
 
-def connecting(plan: Plan, stage: Stage) -> Figures:
-    """Connections that come, enter a room each and stay, on an instance that had none before."""
-    rooms = plan.connections // MEMBERS_A_ROOM
-    with stage.fresh(0, "connecting") as instance:
+def connecting(plan: Plan, shape: Shape, name: str, stage: Stage) -> Figures:
+    """Connections that come, enter a room each and stay, on an instance that had none before.
+
+    Raises:
+        NotMeasured: So many may not be open here.
+    """
+    count = shape.rooms * shape.members
+    with descriptors(count), stage.fresh(0, name.replace(" ", "-")) as instance:
         before, cpu = instance.rss(), cpu_seconds([instance.pid])
-        with Load(DISROOM, [("127.0.0.1", instance.port)], Shape(rooms, MEMBERS_A_ROOM)) as load:
+        with Load(DISROOM, [("127.0.0.1", instance.port)], shape) as load:
             seconds = load.set_up()
-            cpu = cpu_seconds([instance.pid]) - cpu
             load.settle()
+            cpu = cpu_seconds([instance.pid]) - cpu
             after = instance.rss()
             idle = cpu_seconds([instance.pid])
             load.wait(plan.idle_seconds)
             idle = cpu_seconds([instance.pid]) - idle
     return {
-        "connecting per_s": plan.connections / seconds,
-        "connecting cpu_us": 1e6 * cpu / plan.connections,
-        "connecting rss_bytes": (after - before) / plan.connections,
-        "connecting idle_percent": 100 * idle / plan.idle_seconds,
-        "connecting start_s": stage.start_seconds[-1],
+        f"{name} per_s": count / seconds,
+        f"{name} cpu_us": 1e6 * cpu / count,
+        f"{name} rss_bytes": (after - before) / count,
+        f"{name} idle_percent": 100 * idle / plan.idle_seconds,
+        f"{name} start_s": stage.start_seconds[-1],
     }
 
 
@@ -215,6 +238,11 @@ def crowding(plan: Plan, stage: Stage) -> Figures:
         f"crowding {plan.crowd} per_s": plan.crowd / seconds,
         f"crowding {plan.crowd} cpu_us": 1e6 * cpu / plan.crowd,
     }
+
+
+def coming_back(plan: Plan, stage: Stage) -> Figures:
+    """As many, cut off and back, while others talk."""
+    return storm(stage, plan.crowd, rate=2 * RATE, seconds=plan.seconds)
 
 
 def _full_speed(plan: Plan, stage: Stage, dialect: Dialect, shape: Shape) -> Cost:

@@ -42,3 +42,9 @@ MEMBERS = (10, 100, 1000)
 ROOMS = (1, 10, 100)
 INSTANCES = (1, 2, 4)
 """How cost grows."""
+
+CONNECTIONS = {
+    "10,000 in rooms of 20": Shape(500, 20),
+    "10,000 in one room": Shape(1, 10_000),
+}
+"""As many as an instance is to take, of which most have nothing to say."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.results import Results
-from benchmarks.shapes import FANOUT, MEMBERS, Shape
+from benchmarks.shapes import CONNECTIONS, FANOUT, MEMBERS, Shape
 
 NATS_THERE = (8.2, 0.27, 1.65, 3.3)
 """Microseconds of CPU a delivery."""
@@ -126,5 +126,11 @@ def targets(results: Results) -> list[Target]:
         ),
         *(Target(what, results.median(name), limit, "ms") for what, name, limit in milliseconds),
         Target("memory a connection", results.median("connecting rss_bytes"), 8192, "bytes"),
+        *(
+            Target(
+                f"the same, {name}", results.median(f"connecting {name} rss_bytes"), 8192, "bytes"
+            )
+            for name in CONNECTIONS
+        ),
         Target("start with warm brokers", results.median("connecting start_s"), 1, "s"),
     ]

@@ -89,10 +89,24 @@ class Traffic:
             self._drain()
         return self._cost(before, after, messages)
 
-    def at_rate(self, rate: float, warm_up: float, seconds: float) -> Cost:
+    def at_rate(
+        self,
+        rate: float,
+        warm_up: float,
+        seconds: float,
+        meanwhile: Callable[[float], bool] | None = None,
+    ) -> Cost:
         """Send so many messages a second, whatever comes back; room after room, then the senders.
 
         A message sent late counts from when it was due.
+
+        Args:
+            rate: How many.
+            warm_up: For how long nothing is measured.
+            seconds: For how long it is then, at the most.
+            meanwhile: Does something else, and waits: for so many seconds at the most, and no
+                longer than until this load can be attended to. When it returns True, no more is
+                sent.
 
         Raises:
             WrongDelivery: Something was lost, doubled or out of order.
@@ -115,10 +129,15 @@ class Traffic:
             begin = time.perf_counter()
             before = self._mark()
             warm = int(rate * warm_up)
-            for number in range(int(rate * (warm_up + seconds))):
+            over, number = False, 0
+            while not over and number < int(rate * (warm_up + seconds)):
                 due = begin + number / rate
                 while (left := due - time.perf_counter()) > 0:
-                    load.pump(max(0.0, left - SPIN_SECONDS))
+                    wait = max(0.0, left - SPIN_SECONDS)
+                    if meanwhile is not None:
+                        over = meanwhile(wait)
+                        wait = 0.0
+                    load.pump(wait)
                     note()
                 if number == warm:
                     before = self._mark()
@@ -127,10 +146,11 @@ class Traffic:
                 sender %= load.shape.senders
                 due_at[room, sender, self._sent[room][sender]] = due
                 self._say(room, [sender])
+                number += 1
             after = self._mark()
             self._drain(note)
         load.received = None
-        return self._cost(before, after, int(rate * seconds), tuple(sorted(waits)))
+        return self._cost(before, after, number - warm, tuple(sorted(waits)))
 
     def _say(self, room: int, senders: Iterable[int]) -> None:
         """Have these senders say their next message; one that is there twice says two."""

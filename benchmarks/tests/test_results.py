@@ -30,6 +30,7 @@ def test_what_is_saved_can_be_read_again(tmp_path: Path) -> None:
     """Yesterday's run can be compared with today's."""
     saved = results(a_us=[1.0, 2.0, 3.0])
     saved.failures.append("b: something was lost")
+    saved.missing.append("c: too few open files")
     saved.save(tmp_path / "new" / "a.json")
     assert Results.load(tmp_path / "new" / "a.json") == saved
 
