@@ -61,10 +61,15 @@ class Gate:
     """Steps that can be held back, and that can fail.
 
     A step is called as the method, or as the method and `` answer`` for its return.
+
+    Args:
+        in_turn: Whether what is asked because something was answered has its own answer later, as
+            over a connection, by `go_on`, and not before whoever was answered has done with it.
     """
 
     def __init__(self, *, in_turn: bool = False) -> None:
         self.in_turn = in_turn
+        self._answering = False
         self.taken: list[str] = []
         self.next: deque[Deferred[None]] = deque()
         self._held: dict[str, deque[Deferred[None]]] = {}
@@ -79,16 +84,23 @@ class Gate:
         """Let all pass these steps, or all steps if none is named."""
         for step in steps or tuple(self._held):
             for waiting in self._held.pop(step, deque()):
-                waiting.callback(None)
+                self._answer(waiting)
 
     def release_one(self, step: str) -> None:
         """Let the first pass who waits; the others go on waiting."""
-        self._held[step].popleft().callback(None)
+        self._answer(self._held[step].popleft())
 
     def go_on(self) -> None:
         """Let those pass who have waited for one before them."""
         while self.next:
-            self.next.popleft().callback(None)
+            self._answer(self.next.popleft())
+
+    def _answer(self, waiting: Deferred[None]) -> None:
+        before, self._answering = self._answering, True
+        try:
+            waiting.callback(None)
+        finally:
+            self._answering = before
 
     def waiting(self, step: str) -> int:
         """How many wait at a step."""
@@ -110,6 +122,10 @@ class Gate:
     async def __call__(self, step: str) -> None:
         """Pass a step."""
         self.taken.append(step)
+        if self.in_turn and self._answering:
+            later: Deferred[None] = Deferred()
+            self.next.append(later)
+            await later
         if step in self._held:
             waiting: Deferred[None] = Deferred()
             self._held[step].append(waiting)
