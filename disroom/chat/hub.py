@@ -29,7 +29,7 @@ from disroom.chat.limits import Limits
 from disroom.chat.moves import window
 from disroom.chat.names import RoomName
 from disroom.chat.outgoing import Gathering
-from disroom.chat.presence import Change
+from disroom.chat.presence import Change, Resumed
 from disroom.chat.replays import Replays
 from disroom.chat.replies import Restored
 from disroom.chat.resumption import Absent
@@ -66,6 +66,7 @@ class Hub:
         sessions: The live sessions of this instance, by id.
         suspended: The ids of those of them that have no client at present.
         gathering: What a client sends in one piece is stored in one piece.
+        resuming: How often the presence store is being asked for a session now, by its id.
         stopping: Whether the instance ends: sessions that end now are not released one by one, so
             that the end of presence releases all at once and each room hears of it once.
     """
@@ -90,6 +91,7 @@ class Hub:
         self.sessions: dict[str, Session] = {}
         self.suspended: set[str] = set()
         self.gathering = Gathering()
+        self.resuming: dict[str, int] = {}
         self.stopping = False
         self.histories = Histories(log, runtime, limits)
         self.replays = Replays(log, runtime)
@@ -126,12 +128,26 @@ class Hub:
         """
         presented = Token.parse(token)
         fresh = Token(presented.session, self.runtime.fresh_id())
-        held = await self.presence.resume(presented.session, presented.key, fresh.key)
+        held = await self._ask_for(presented, fresh)
         session = self.sessions.get(presented.session)
         if session is None:
             session = Session(self, Absent(), presented.session, held.nick)
             self.sessions[session.id] = session
         return session, await session.resume(member, fresh, held, seen)
+
+    async def _ask_for(self, presented: Token, fresh: Token) -> Resumed:
+        id_ = presented.session
+        self.resuming[id_] = self.resuming.get(id_, 0) + 1
+        held: Resumed | None = None
+        try:
+            held = await self.presence.resume(id_, presented.key, fresh.key)
+            return held
+        finally:
+            self.resuming[id_] -= 1
+            if not self.resuming[id_]:
+                del self.resuming[id_]
+            if held is None and id_ in self.sessions:
+                self.sessions[id_].not_resumed()
 
     # Rooms.
 

@@ -225,7 +225,8 @@ class IPresence(Interface):
 
         It remains this instance's, to be released when the grace is over unless it was resumed.
         While the store cannot be reached this raises `PresenceUnavailable`, and is made good when
-        the store is back.
+        the store is back. Not to be called while a `resume` of the session is under way here, since
+        it would suspend what that has given.
 
         Args:
             session: It has a nick.

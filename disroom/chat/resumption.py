@@ -82,6 +82,7 @@ class Resumption:
         "_kept",
         "_session",
         "_turn",
+        "_unnoted",
         "_unsettled",
         "ends_at",
         "key",
@@ -93,6 +94,7 @@ class Resumption:
         self._session = session
         self._hub = hub
         self._unsettled = False
+        self._unnoted = False  # the presence store is still to be told that there is no client
         self._turn = 0  # how often it was resumed here
         self._given = True  # the client of the last turn was given its answer
         self._kept: Iterable[Event] = ()
@@ -133,7 +135,23 @@ class Resumption:
         self._hub.suspended.add(self._session.id)
         self.ends_at = self._hub.runtime.monotonic() + grace
         self._catching_up.clear()
-        self._hub.runtime.spawn(self._note_suspended(grace), "suspending a session")
+        self._unnoted = True
+        self.note_suspended()
+
+    def note_suspended(self) -> None:
+        """Tell the presence store that there is no client, unless it was told.
+
+        Not while it is being asked for the session: it would suspend what it has just given. If it
+        does not give it, this is to be called again.
+        """
+        if (
+            self._unnoted
+            and self.ends_at is not None
+            and self._session.id not in self._hub.resuming
+        ):
+            self._unnoted = False
+            grace = self.ends_at - self._hub.runtime.monotonic()
+            self._hub.runtime.spawn(self._note_suspended(grace), "suspending a session")
 
     async def _note_suspended(self, grace: float) -> None:
         with suppress(PresenceUnavailable):  # suspend makes it good when the store is back

@@ -481,6 +481,11 @@ class Session:
         self._resumption = self._resumption or Resumption(self, self._hub)
         return await self._resumption.resume(nick, member, token, held, seen)
 
+    def not_resumed(self) -> None:
+        """Take note that the presence store was asked for it and has not given it."""
+        if self._resumption is not None:
+            self._resumption.note_suspended()
+
     def catch_up(self) -> None:
         """Show what was missed, and then what has come since."""
         if self._resumption is not None:

@@ -850,6 +850,7 @@ class Chat(RuleBasedStateMachine):
             assert not visitor.busy
             held = store.sessions.get(session.id)
             assert (held.nick if held else None) == session.nick
+            assert held is None or held.ends is None
             assert set(session.rooms) == set(visitor.lists)
             assert set(held.rooms if held else ()) == set(session.rooms)
             for name, listed in visitor.lists.items():

@@ -455,6 +455,38 @@ def test_the_failure_of_the_first_of_two_does_the_second_no_harm(world: World) -
     assert second.story()[-1] == "#tea bob: 1"
 
 
+@pytest.mark.parametrize("succeeds", [True, False])
+def test_the_end_of_the_first_of_two_does_the_second_no_harm(world: World, succeeds: bool) -> None:
+    """Who tries again before it is answered is there, or away until its grace is over."""
+    ann, bob = world.one.user("ann", "tea"), world.two.user("bob", "tea")
+    token = ann.arm()
+    ann.drop()
+    first, second = world.one.connect(), world.one.connect()
+    world.one.gate.hold("resume answer")
+    resuming = first.resume(token)
+    if not succeeds:
+        world.one.gate.hold("resume")
+        world.one.gate.fail("resume", PresenceUnavailable())
+    trying = second.resume(token)
+    bob.story()
+    world.one.gate.release_one("resume answer")
+    token = outcome(resuming).token
+    first.drop()
+    world.one.gate.release()
+    if succeeds:
+        token = outcome(trying).token
+        world.pass_time(GRACE + 1)
+        assert bob.story() == []
+        assert second.users() == ["ann", "bob"]
+        outcome(world.two.connect().resume(token))
+    else:
+        with pytest.raises(PresenceUnavailable):
+            outcome(trying)
+        assert bob.story() == ["#tea ann away"]
+        world.pass_time(GRACE + 1)
+        assert bob.story() == ["#tea -ann (connection lost)"]
+
+
 def test_who_resumes_elsewhere_while_it_is_being_resumed_is_there(world: World) -> None:
     """A client that lost patience and went to another server is served there alone."""
     ann, bob = world.one.user("ann", "tea"), world.one.user("bob", "tea")
