@@ -300,9 +300,10 @@ class Client:
 
     def deliver(self, event: Event) -> None:
         """Send an event."""
-        data = self._event(event)
+        encode = self._event  # self._event(event) takes longer: it is looked for as a method
+        data = encode(event)
         if data:
-            self.write(data)
+            self.outbox.write(data)
 
     def close(self, error: ChatError | None) -> None:
         """Say goodbye, with the reason if there is one, and close."""

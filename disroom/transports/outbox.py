@@ -4,7 +4,8 @@
 2. While the transport has nothing buffered, the piece goes straight to the socket, and only what
    the socket did not take goes to the transport; TLS always goes through the transport.
 3. The order is that of writing, whichever way a piece took: the socket is used only while nothing
-   is buffered, here or in the transport.
+   is buffered, here or in the transport. While the outbox is open it alone writes to the transport,
+   so it looks there only at first and after it has handed something on.
 4. While the transport is full, the queue here grows up to its bound. Beyond it the queue is dropped
    and the owner is told, once; what is written after that is dropped as well.
 5. Of what the client itself asks for there is less: its next command waits while the transport is
@@ -71,14 +72,16 @@ class Outbox:
         "_awaited",
         "_direct",
         "_filled",
+        "_first",
         "_flusher",
         "_full",
+        "_more",
+        "_more_size",
         "_most",
         "_open",
         "_overflowed",
-        "_pieces",
         "_scheduled",
-        "_size",
+        "_send",
         "_transport",
     )
 
@@ -95,21 +98,26 @@ class Outbox:
         self._most = most
         self._overflowed: Callable[[], None] | None = overflowed
         self._filled = filled
-        self._pieces: list[bytes] = []
-        self._size = 0
+        self._first = b""  # mostly all that a turn has: a list costs as much again
+        self._more: list[bytes] = []
+        self._more_size = 0
         self._scheduled = False
         self._full = False
         self._open = True
         self._awaited: Deferred[None] | None = None
         self._direct = isinstance(transport, Connection) and not transport.TLS
+        self._send: Callable[[bytes], int] | None = None  # the socket's, while it is next
         transport.registerProducer(self, True)
 
     def write(self, data: bytes) -> None:
         """Queue whole lines or frames; never raises."""
-        if not self._open:
+        if not (data and self._open):
             return
-        self._pieces.append(data)
-        self._size += len(data)
+        if self._first:
+            self._more.append(data)
+            self._more_size += len(data)
+        else:
+            self._first = data
         if not self._scheduled:  # written out here: it is done for each member of a room
             self._scheduled = True
             self._flusher.schedule(self)
@@ -117,7 +125,7 @@ class Outbox:
     @property
     def waiting(self) -> int:
         """Bytes in the queue."""
-        return self._size
+        return len(self._first) + self._more_size
 
     @property
     def full(self) -> bool:
@@ -130,78 +138,92 @@ class Outbox:
         Fires as well when nothing is taken any more; never in the turn that it was asked for in.
         For one waiter at a time, which may cancel it and ask anew.
         """
-        if not (self._open and self._size > self._most // 2 if leaving else self._crowded):
+        if not (self._open and self.waiting > self._most // 2 if leaving else self._crowded):
             return None
         self._awaited = Deferred()
         return self._awaited
 
     @property
     def _crowded(self) -> bool:
-        return self._open and (self._full or self._size > ANSWER_BYTES)
+        return self._open and (self._full or self.waiting > ANSWER_BYTES)
 
     def write_first(self, data: bytes) -> None:
         """Send past the queue, between two lines or frames; first of all, once there is room.
 
         What waits for room that way is not in the order of writing.
         """
-        if not self._open:
+        if not (data and self._open):
             return
         if self._full:
+            first, self._first = self._first, b""
             self.write(data)
-            self._pieces.insert(0, self._pieces.pop())
+            if first:
+                self._more.insert(0, first)
+                self._more_size += len(first)
         else:
+            self._send = None
             self._transport.write(data)
 
     def flush(self) -> None:
         """Hand the queue on, unless the transport is full."""
         self._scheduled = False
-        if self._full and self._size > self._most:
-            self.give_up()
-        elif not self._full and self._pieces:
-            self._hand_on()
+        if self._full:
+            if self.waiting > self._most:
+                self.give_up()
+        elif self._first:
+            if self._more_size:
+                data = self._take()
+            else:
+                data, self._first = self._first, b""
+            send = self._send or self._look()
+            try:
+                sent = send(data) if send else 0
+            except OSError:
+                sent = 0  # the transport meets the same error and deals with it
+            if sent < len(data):
+                self._send = None
+                self._transport.write(data[sent:])
         if self._awaited and not self._crowded:
             awaited, self._awaited = self._awaited, None
             awaited.callback(None)
 
-    def _hand_on(self) -> None:
-        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        self._pieces.clear()
-        self._size = 0
-        if self._direct and self._socket_is_next():
-            data = data[self._send(data) :]
-        if data:
-            self._transport.write(data)
-
-    def _socket_is_next(self) -> bool:
+    def _look(self) -> Callable[[bytes], int] | None:
+        """Whether the socket is next: its ``send`` if so, kept for the next time."""
         transport = self._transport
-        return (
-            transport.connected
+        if (
+            self._direct
+            and transport.connected
             and not transport.disconnecting
             and not transport.dataBuffer
             and not transport._tempDataBuffer  # what FileDescriptor.write adds to
-        )
+        ):
+            self._send = transport.socket.send
+        return self._send
 
-    def _send(self, data: bytes) -> int:
-        try:
-            return int(self._transport.socket.send(data))
-        except OSError:
-            return 0  # the transport meets the same error and deals with it
+    def _take(self) -> bytes:
+        """Empty the queue."""
+        data = b"".join((self._first, *self._more))
+        self._drop()
+        return data
+
+    def _drop(self) -> None:
+        self._first = b""
+        self._more.clear()
+        self._more_size = 0
 
     def give_up(self) -> None:
         """Drop the queue, take nothing more and tell the owner, as when the bound is passed."""
         self._open = False
-        self._pieces.clear()
-        self._size = 0
+        self._send = None
+        self._drop()
         told, self._overflowed = self._overflowed, None
         if told:
             told()
 
     def close(self) -> None:
         """Hand everything on and take nothing more; the transport may then lose its connection."""
-        if self._pieces:
-            self._transport.write(b"".join(self._pieces))
-            self._pieces.clear()
-            self._size = 0
+        if self._first:
+            self._transport.write(self._take())
         self._shut()
         self._transport.unregisterProducer()
 
@@ -218,12 +240,12 @@ class Outbox:
 
     def stopProducing(self) -> None:
         """The connection is gone."""
-        self._pieces.clear()
-        self._size = 0
+        self._drop()
         self._shut()
 
     def _shut(self) -> None:
         self._open = False
+        self._send = None
         if self._awaited and not self._scheduled:
             self._scheduled = True
             self._flusher.schedule(self)

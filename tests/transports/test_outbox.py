@@ -190,11 +190,27 @@ def test_what_goes_first_is_first_when_there_is_room_again() -> None:
     """An answer to telnet waits for nothing but what the transport had already."""
     sending = Sending()
     sending.outbox.pauseProducing()
-    sending.outbox.write(b"line")
-    sending.outbox.write_first(b"telnet")
+    sending.outbox.write(b"line,")
+    sending.outbox.write(b"another")
+    sending.outbox.write_first(b"telnet,")
     assert sending.turn() == []
+    assert sending.outbox.waiting == len(b"telnet,line,another")
     sending.outbox.resumeProducing()
-    assert sending.turn() == [b"telnetline"]
+    assert sending.turn() == [b"telnet,line,another"]
+    assert sending.outbox.waiting == 0
+
+
+def test_nothing_is_not_queued() -> None:
+    """An answer that is empty costs no place, and takes none before what is there."""
+    sending = Sending()
+    sending.outbox.write(b"")
+    assert not sending.clock.getDelayedCalls()
+    sending.outbox.pauseProducing()
+    for piece in (b"", b"a", b"", b"b"):
+        sending.outbox.write(piece)
+        sending.outbox.write_first(b"")
+    sending.outbox.resumeProducing()
+    assert sending.turn() == [b"ab"]
 
 
 def test_what_goes_first_waits_for_a_full_transport() -> None:
@@ -285,10 +301,16 @@ def test_the_end_of_a_connection_ends_the_wait_for_room(end: str) -> None:
 
 
 class Speaker(Protocol):
-    """The server's side of a connection, with as little of a buffer as the system grants."""
+    """The server's side of a connection, with as little of a buffer as the system grants.
 
-    def __init__(self, most: int) -> None:
+    Args:
+        most: Bytes that the outbox may hold.
+        before: What the transport is given before there is an outbox.
+    """
+
+    def __init__(self, most: int, before: bytes) -> None:
         self.most = most
+        self.before = before
         self.overflows = 0
         self.outbox: Outbox | None = None
         self.lost: Failure | None = None
@@ -297,6 +319,7 @@ class Speaker(Protocol):
         """Begin."""
         transport = cast(Any, self.transport)
         transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        transport.write(self.before)
         self.outbox = Outbox(transport, Flusher(reactor), self.most, self.overflowed)
 
     def overflowed(self) -> None:
@@ -315,8 +338,8 @@ class Listener(Factory):
 
     noisy = False
 
-    def __init__(self, most: int) -> None:
-        self.speaker = Speaker(most)
+    def __init__(self, most: int, before: bytes) -> None:
+        self.speaker = Speaker(most, before)
 
     def buildProtocol(self, addr: object) -> Speaker:
         """The speaker."""
@@ -353,9 +376,9 @@ class Reader:
         self.socket.close()
 
 
-async def connected(most: int = 1 << 20) -> tuple[Speaker, Outbox, Reader]:
+async def connected(most: int = 1 << 20, *, before: bytes = b"") -> tuple[Speaker, Outbox, Reader]:
     """A speaker with its outbox, and its reader; nobody else can connect."""
-    listener = Listener(most)
+    listener = Listener(most, before)
     port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(listener)
     reader = Reader(port.getHost().port)
     outbox = await eventually(lambda: listener.speaker.outbox)
@@ -395,6 +418,20 @@ async def test_what_the_socket_takes_goes_straight_to_it() -> None:
     assert reader.socket.recv(64) == b"hello\r\n"  # already now
     assert not buffered(speaker)
     assert await read_all(reader, speaker) == b""
+
+
+@promise
+async def test_what_the_transport_has_leaves_first() -> None:
+    """What was sent before there was a queue, as the answer to a browser, is read before it."""
+    speaker, outbox, reader = await connected(before=b"." * 30_000)
+    assert buffered(speaker)
+    outbox.write(b"hello")
+    outbox.flush()
+    await eventually(lambda: len(reader.read()) > 30_000)
+    outbox.write(b", ann")
+    outbox.flush()
+    assert not buffered(speaker)  # now it went straight to the socket
+    assert await read_all(reader, speaker) == b"." * 30_000 + b"hello, ann"
 
 
 @pytest.mark.parametrize("direct", [True, False])
