@@ -22,7 +22,7 @@ from disroom.chat.errors import (
     ResumedElsewhere,
     StoreUnavailable,
 )
-from disroom.chat.events import Event, Failed, Member, RoomEvent, StoredAfterAll
+from disroom.chat.events import Event, Failed, Member, Message, RoomEvent, StoredAfterAll
 from disroom.chat.interfaces import IMember
 from disroom.chat.names import Nick, RoomName
 from disroom.chat.presence import Resumed
@@ -234,7 +234,8 @@ class Resumption:
         if self._catching_up.get(name) is catch_up:
             del self._catching_up[name]
             for event in catch_up.release(replay, log.position(name)):
-                self._session.receive(event)
+                own = isinstance(event, Message) and event.session == self._session.id
+                self._session.receive(event, own)
 
     def hold(self, event: RoomEvent) -> bool:
         """Take an event of a room that is being made up for; False if it is not."""

@@ -64,8 +64,13 @@ class Occupant(Protocol):
     def id(self) -> str:
         """The session's id."""
 
-    def receive(self, event: RoomEvent) -> None:
-        """Take an event; does not raise, and does not change the room."""
+    def receive(self, event: RoomEvent, own: bool = False) -> None:
+        """Take an event; does not raise, and does not change the room.
+
+        Args:
+            event: The event.
+            own: Whether it is a message of this session.
+        """
 
 
 @implementer(IRoomFollower)
@@ -366,8 +371,9 @@ class Room:
                 self._tell_moved(event)
 
     def _tell(self, event: RoomEvent) -> None:
+        sender = self._occupants.get(event.session) if isinstance(event, Message) else None
         for occupant in self._everybody():
-            occupant.receive(event)
+            occupant.receive(event, occupant is sender)
 
     def _tell_moved(self, event: Joined | Left) -> None:
         """Tell everybody who came or went, but nobody of itself."""

@@ -400,17 +400,22 @@ class Session:
 
     # What comes in.
 
-    def receive(self, event: RoomEvent) -> None:
-        """Take an event of one of the user's rooms."""
+    def receive(self, event: RoomEvent, own: bool = False) -> None:
+        """Take an event of one of the user's rooms; see `Occupant`."""
         if self._resumption is not None and self._resumption.hold(event):
             return
-        if isinstance(event, Message):
-            if event.session == self.id:
-                if self._outgoing.turned_up(event.id, event.seq):
-                    self.member.deliver(StoredAfterAll(event))
-            elif self._ignored and event.nick in self._ignored and event.kind != "topic":
-                return
+        if own:
+            assert isinstance(event, Message)
+            if self._outgoing.turned_up(event.id, event.seq):
+                self.member.deliver(StoredAfterAll(event))
+        elif self._ignored and self._hides(event):
+            return
         self.member.deliver(event)
+
+    def _hides(self, event: RoomEvent) -> bool:
+        if not isinstance(event, Message) or event.kind == "topic":
+            return False
+        return event.nick in self._ignored
 
     def receive_private(self, event: PrivateReceived) -> bool:
         """Take a private message; False if there is nobody to show it to."""

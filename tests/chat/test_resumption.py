@@ -15,10 +15,10 @@ from disroom.chat.errors import (
     ResumedElsewhere,
     StoreUnavailable,
 )
-from disroom.chat.events import Gap, Message
+from disroom.chat.events import Draft, Gap, Message, StoredAfterAll
 from disroom.chat.hub import COMPARE_SECONDS
 from disroom.chat.limits import Limits
-from disroom.chat.names import RoomName
+from disroom.chat.names import Nick, RoomName
 from disroom.chat.replays import MOST_REPLAYED
 from disroom.chat.resumption import MOST_KEPT, Absent
 from disroom.chat.tokens import Seen, Token
@@ -342,6 +342,25 @@ def test_what_became_of_its_messages_is_told_when_it_is_back(world: World) -> No
     again = world.one.connect()
     outcome(again.resume(token))
     assert again.story() == ["failed", "#tea ann: 2"]
+
+
+def test_what_failed_and_turns_up_while_it_catches_up_is_announced(world: World) -> None:
+    """A message that is shown late is still known for the one reported as not stored."""
+    ann = world.one.user("ann", "tea")
+    token = ann.arm()
+    world.one.gate.fail("append", NotStored())
+    outcome(ann.say("hi"))
+    draft = Draft(f"id-{world.runtime._ids}", "said", Nick.parse("ann"), ann.session.id, "hi")
+    ann.drop()
+    world.one.gate.hold("since answer")
+    again = world.one.connect()
+    outcome(again.resume(token))
+    again.client.shown.clear()
+    outcome(world.stream.append(TEA, draft))
+    assert not again.client.shown
+    world.one.gate.release()
+    assert isinstance(again.client.shown[0], StoredAfterAll)
+    assert again.story()[1:] == ["#tea ann: hi"]
 
 
 def test_what_is_kept_for_the_absent_is_bounded() -> None:

@@ -41,7 +41,7 @@ class Seat:
     id: str
     shown: list[RoomEvent] = field(default_factory=list)
 
-    def receive(self, event: RoomEvent) -> None:
+    def receive(self, event: RoomEvent, own: bool = False) -> None:
         """Take an event."""
         self.shown.append(event)
 
