@@ -33,7 +33,7 @@ from disroom.adapters.jetstream.publisher import (
     outcome_of,
 )
 from disroom.adapters.nats.connection import NatsConnection
-from disroom.adapters.nats.errors import NatsError
+from disroom.adapters.nats.errors import NatsError, NotConnected
 from disroom.adapters.nats.inbox import Inbox
 from disroom.adapters.nats.message import Incoming
 
@@ -160,13 +160,18 @@ class Bursts:
         self._count += 1
         batch = f".{self._name}{self._count}.{FLOW}.fail."
         end = self._inbox.expect(answered, f"{batch}{count}.{COMMIT}.$FI")
-        for number, (message_id, payload) in enumerate(burst.messages, 1):
-            self._unseen[message_id] = burst
-            act = START if number == 1 else APPEND
-            reply = end if number == count else f"{NOWHERE}{batch}{number}.{act}.$FI"
-            head = head_of(message_id)
-            self._connection.send(burst.subject, payload, reply=reply, head=head)
-        self._publisher.watch(end)
+        try:
+            for number, (message_id, payload) in enumerate(burst.messages, 1):
+                self._unseen[message_id] = burst
+                act = START if number == 1 else APPEND
+                reply = end if number == count else f"{NOWHERE}{batch}{number}.{act}.$FI"
+                head = head_of(message_id)
+                self._connection.send(burst.subject, payload, reply=reply, head=head)
+        except NotConnected as error:
+            self._inbox.forget(end)
+            answered(error)
+        else:
+            self._publisher.watch(end)
 
     def _one_by_one(self, burst: _Burst) -> None:
         """Publish those of which nothing is known, each when the one before it is settled."""

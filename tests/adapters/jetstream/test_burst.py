@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 import pytest_twisted
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 
 from disroom.adapters.jetstream.log import JetStreamRoomLog
 from disroom.chat.errors import ChatError, NotStored, TextTooLong
@@ -266,3 +268,25 @@ async def test_a_leader_that_dies_in_the_middle_loses_doubles_and_reorders_none(
         assert [text for text in texts if text.startswith(name)] == said[name]
     for follower in followers:
         await follower.hears(*texts)
+
+
+@promise
+async def test_one_that_meets_a_connection_that_is_just_going_is_stored_by_the_next(
+    logs: NatsLogs, nats: NatsServer, proxy: NatsProxy
+) -> None:
+    """However late it is noticed that there is no connection, somebody takes care of each burst."""
+    log = await logs.log(proxy.url)
+    await following(log)
+    bursts: list[Burst] = []
+    proxy.cut()
+    while logs.connections[0].connected:
+        texts = [f"{len(bursts)}-{text}" for text in TEXTS]
+        bursts.append(Burst(log, drafts(*texts)))
+        await deferLater(reactor, 0)
+    for burst in bursts:
+        assert all(isinstance(result, int) for result in await burst.end())
+    said = stored(nats, logs)
+    for number in range(len(bursts)):
+        assert [text for text in said if text.startswith(f"{number}-")] == [
+            f"{number}-{text}" for text in TEXTS
+        ]
