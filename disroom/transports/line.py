@@ -139,13 +139,25 @@ class LineProtocol(LineReceiver):
         plain = lines is data  # and nothing is to be done for telnet
         if not plain:
             self._reply_to_telnet()
-        with self.client.gathering:
-            self._cut(lines)
+        if self._is_next_line(lines):
+            self.lineReceived(lines[:-1])
+        else:
+            with self.client.gathering:
+                self._cut(lines)
         if plain:
             return
         if self._telnet.fault and not self.client.closing:
             self.client.close(self._telnet.fault)
         self.client.intake.took_overhead(self._telnet.take_size())
+
+    def _is_next_line(self, data: bytes) -> bool:
+        """Whether it is one line, as most that is read is, and may be taken now."""
+        return (
+            0 <= data.find(b"\n") == len(data) - 1 <= self.MAX_LENGTH
+            and not self._buffer
+            and not self.paused
+            and self.line_mode == 1
+        )
 
     def _cut(self, data: bytes) -> None:
         """Cut data, and what waits from before, into lines, as far as these are taken."""

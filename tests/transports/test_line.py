@@ -263,6 +263,8 @@ def test_a_line_that_is_too_long_is_dropped_and_told_of(house: LineHouse) -> Non
     stream = f"{long}\r\nping\r\n".encode()
     terminal.type(*(stream[at : at + 100] for at in range(0, len(stream), 100)))
     assert terminal.read() == [told, "Pong"]
+    terminal.type(long.encode(), b"ping\n", b"ping\n")
+    assert terminal.read() == [told, "Pong"]
     assert not house.world.texts("tea")
 
 
@@ -399,6 +401,22 @@ def test_telnet_is_answered_while_a_bounded_amount_waits_before_it(house: LineHo
     assert terminal.read().count("Pong") == CROWDED + LOOK_AHEAD // 5 + 1
 
 
+def test_lines_that_come_one_by_one_into_a_crowd_are_bounded_as_well(house: LineHouse) -> None:
+    """Each waits its turn outside the lane, and in time no more of them are read."""
+    terminal = house.user("alice", "tea")
+    house.instance.gate.hold("users")
+    terminal.type(b"users\n" + b"ping\n" * CROWDED)
+    line = b"ping".ljust(999) + b"\n"
+    ahead = LOOK_AHEAD // len(line)
+    terminal.type(*[line] * ahead)
+    assert not terminal.paused
+    terminal.type(line)
+    assert terminal.paused
+    house.instance.gate.release()
+    assert not terminal.paused
+    assert terminal.read().count("Pong") == CROWDED + ahead + 1
+
+
 def test_an_option_is_refused_and_the_line_goes_on(house: LineHouse) -> None:
     """Whatever a telnet client offers, its typing is not disturbed."""
     terminal = house.connect()
@@ -478,6 +496,16 @@ def test_the_question_can_be_taken_back(house: LineHouse) -> None:
         "You are alice",
         "Joined room tea as alice",
     ]
+
+
+def test_what_telnet_says_answers_no_question(house: LineHouse) -> None:
+    """It is no line, not even an empty one, and no part of what follows."""
+    terminal = house.connect()
+    terminal.send("join tea")
+    terminal.raw()
+    terminal.type(IAC + WONT + ECHO)
+    assert b"--" not in terminal.raw()
+    assert terminal.ask("alice")[0] == "Joined room tea as alice"
 
 
 def test_who_is_asked_may_go(house: LineHouse) -> None:
