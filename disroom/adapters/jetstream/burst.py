@@ -16,6 +16,7 @@ the next: as both ways go in order and an id is stored once, no message gets bef
 from __future__ import annotations
 
 import secrets
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from twisted.internet.defer import Deferred
@@ -45,6 +46,14 @@ FLOW = 65535
 
 NOWHERE = "_"
 """Nobody listens there: what the server has to say of any but the last is not even sent."""
+
+MOST_AT_ONCE = 128
+"""So many messages of bursts are under way at once, or one burst; the others wait for their turn.
+
+The stream takes what comes in the order of its coming, so whoever says a single line waits for all
+that is before it. More at once saves nothing any more: beside 20 who send 64 without end a line took
+4 ms with this bound and 22 ms without, for the same CPU a message.
+"""
 
 Published = tuple[str, bytes]
 """An id and a payload."""
@@ -89,7 +98,10 @@ class _Burst:
 
 
 class Bursts:
-    """Stores several messages at a time.
+    """Stores several messages at a time, of all users `MOST_AT_ONCE` or one burst.
+
+    A burst that has to wait for its turn is published one by one as soon as one before it goes
+    wrong, so that it waits no longer than a try takes.
 
     Args:
         connection: To NATS.
@@ -118,6 +130,8 @@ class Bursts:
         self._name = secrets.token_hex(11)
         self._count = 0
         self._unseen: dict[str, _Burst] = {}
+        self._under_way = 0
+        self._waiting: deque[_Burst] = deque()
 
     def store(
         self, subject: str, messages: Sequence[Published], told: Told, *, followed: bool
@@ -131,15 +145,12 @@ class Bursts:
             followed: `seen` will be called for them.
         """
         burst = _Burst(subject, messages, told)
-        if (
-            self.allowed
-            and followed
-            and all(self._publisher.fits(*message) for message in messages)
-            and self._publisher.enter(len(messages))
-        ):
-            self._publish(burst)
-        else:
+        if not (self.allowed and followed):
             self._one_by_one(burst)
+        elif self._waiting or not self._has_room(burst):
+            self._waiting.append(burst)
+        else:
+            self._start(burst)
 
     def seen(self, message_id: str, seq: int) -> None:
         """Take note of a message that has come from the stream, whoever published it."""
@@ -147,16 +158,42 @@ class Bursts:
         if burst is not None:
             burst.seen(message_id, seq)
 
+    def _has_room(self, burst: _Burst) -> bool:
+        return not self._under_way or self._under_way + len(burst.messages) <= MOST_AT_ONCE
+
+    def _start(self, burst: _Burst) -> None:
+        """Publish a burst in one piece, if that is possible just now."""
+        if (
+            self.allowed
+            and all(self._publisher.fits(*message) for message in burst.messages)
+            and self._publisher.enter(len(burst.messages))
+        ):
+            self._publish(burst)
+        else:
+            self._one_by_one(burst)
+
+    def _go_on(self, well: bool) -> None:
+        """Start those that wait, as far as there is room; all of them where one went wrong."""
+        while self._waiting and (not well or self._has_room(self._waiting[0])):
+            burst = self._waiting.popleft()
+            if well:
+                self._start(burst)
+            else:
+                self._one_by_one(burst)
+
     def _publish(self, burst: _Burst) -> None:
         def answered(answer: Incoming | NatsError) -> None:
             self._publisher.leave(count)
+            self._under_way -= count
             outcome = outcome_of(answer)
             if isinstance(outcome, Refused):
                 self.allowed = False  # until the stream has been looked at again
             if not burst.ended:
                 self._one_by_one(burst)
+            self._go_on(isinstance(outcome, Acknowledged))
 
         count = len(burst.messages)
+        self._under_way += count
         self._count += 1
         batch = f".{self._name}{self._count}.{FLOW}.fail."
         end = self._inbox.expect(answered, f"{batch}{count}.{COMMIT}.$FI")

@@ -10,6 +10,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
+from disroom.adapters.jetstream.burst import MOST_AT_ONCE
 from disroom.adapters.jetstream.log import JetStreamRoomLog
 from disroom.chat.errors import ChatError, NotStored, TextTooLong
 from disroom.chat.events import Draft
@@ -221,7 +222,7 @@ async def test_a_log_that_is_away_costs_a_burst_no_more_than_one_message(
 async def replicated(unique: str, nats_cluster: NatsCluster) -> AsyncIterator[NatsLogs]:
     """Instances on a stream with a replica on each of three nodes."""
     nats_cluster.start()
-    made = NatsLogs(settings_for(unique, replicas=3))
+    made = NatsLogs(settings_for(unique, replicas=3, max_messages_per_room=0))
     yield made
     await made.close()
 
@@ -268,6 +269,47 @@ async def test_a_leader_that_dies_in_the_middle_loses_doubles_and_reorders_none(
         assert [text for text in texts if text.startswith(name)] == said[name]
     for follower in followers:
         await follower.hears(*texts)
+
+
+@promise
+async def test_bursts_take_turns_so_that_a_single_line_finds_few_before_it(
+    logs: NatsLogs, nats: NatsServer, proxy: NatsProxy
+) -> None:
+    """Whoever says one line does not wait for all that everybody else has sent in bursts."""
+    log = await logs.log(proxy.url)
+    await following(log)
+    names = [f"u{number}" for number in range(MOST_AT_ONCE // COUNT + 5)]
+    proxy.stall("to_client")
+    bursts = [Burst(log, drafts(*[f"{name}-{text}" for text in TEXTS])) for name in names]
+    single = Burst(log, drafts("single"))
+    await eventually(lambda: b"-" in acts(proxy))
+    assert acts(proxy) == [b"0", *[b"1"] * (COUNT - 2), b"2"] * (MOST_AT_ONCE // COUNT) + [b"-"]
+    await eventually(lambda: acts(proxy).count(b"-") > len(bursts))
+    assert acts(proxy).count(b"0") == MOST_AT_ONCE // COUNT  # none waited for others to be given up
+    proxy.flow()
+    for burst in (*bursts, single):
+        assert all(isinstance(result, int) for result in await burst.end())
+    said = stored(nats, logs)
+    assert len(said) == len(names) * COUNT + 1
+    for name in names:
+        told = [text for text in said if text.startswith(f"{name}-")]
+        assert told == [f"{name}-{text}" for text in TEXTS]
+
+
+@promise
+async def test_bursts_that_wait_for_their_turn_are_stored_together_when_it_comes(
+    logs: NatsLogs, nats: NatsServer, proxy: NatsProxy
+) -> None:
+    """Many at once are a matter of time, and of nothing else."""
+    log = await logs.log(proxy.url)
+    await following(log)
+    count = 3 * MOST_AT_ONCE // COUNT
+    bursts = [
+        Burst(log, drafts(*[f"{number}-{text}" for text in TEXTS])) for number in range(count)
+    ]
+    for burst in bursts:
+        assert all(isinstance(result, int) for result in await burst.end())
+    assert acts(proxy) == [b"0", *[b"1"] * (COUNT - 2), b"2"] * count
 
 
 @promise
