@@ -51,8 +51,8 @@ MOST_AT_ONCE = 128
 """So many messages of bursts are under way at once, or one burst; the others wait for their turn.
 
 The stream takes what comes in the order of its coming, so whoever says a single line waits for all
-that is before it. More at once saves nothing any more: beside 20 who send 64 without end a line took
-4 ms with this bound and 22 ms without, for the same CPU a message.
+that is before it. More at once saves nothing any more: beside 20 who send 64 without end a line
+took 4 ms with this bound and 22 ms without, for the same CPU a message.
 """
 
 Published = tuple[str, bytes]
