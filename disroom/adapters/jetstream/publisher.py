@@ -37,8 +37,8 @@ MOST_IN_FLIGHT = 4096
 VERSION = "NATS/1.0\r\n"
 HEADER_BYTES = len(VERSION) + len("\r\n")
 
-UNDECIDED = 10158
-"""The same id is being stored: not refused, and not stored either."""
+PASSING = frozenset({10158, 10167})
+"""The same id is being stored; too much waits for the stream. These are 4xx yet will pass."""
 
 MESSAGE_TOO_BIG = frozenset({10054, 10097})
 
@@ -259,7 +259,7 @@ class Publisher:
             if isinstance(failure, Refused):
                 if failure.code in MESSAGE_TOO_BIG:
                     raise TooBig(len(payload) - 1) from failure
-                client_fault = failure.status < 500 and failure.code != UNDECIDED
+                client_fault = failure.status < 500 and failure.code not in PASSING
                 if failure.code in NO_ROOM or client_fault:
                     raise failure
             if self._clock.seconds() + pause > deadline:

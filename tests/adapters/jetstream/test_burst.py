@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 import pytest_twisted
@@ -310,6 +310,28 @@ async def test_bursts_that_wait_for_their_turn_are_stored_together_when_it_comes
     for burst in bursts:
         assert all(isinstance(result, int) for result in await burst.end())
     assert acts(proxy) == [b"0", *[b"1"] * (COUNT - 2), b"2"] * count
+
+
+@promise
+async def test_a_stream_that_has_more_than_it_can_take_in_is_tried_again(
+    new_nats: Callable[..., NatsServer], unique: str
+) -> None:
+    """The server drops what is too much for it, from the middle of bursts; nobody loses a word."""
+    server = new_nats(jetstream_config="max_buffered_msgs: 20")
+    logs = NatsLogs(settings_for(unique))
+    log = await logs.log(server.url)
+    await following(log)
+    names = [f"u{number}" for number in range(100)]
+    bursts = [Burst(log, drafts(*[f"{name}-{text}" for text in TEXTS])) for name in names]
+    singles = [Burst(log, drafts(name)) for name in names]
+    for burst in bursts + singles:
+        assert all(isinstance(result, int) for result in await burst.end())
+    said = stored(server, logs)
+    assert len(said) == len(names) * (COUNT + 1)
+    for name in names:
+        told = [text for text in said if text.startswith(f"{name}-")]
+        assert told == [f"{name}-{text}" for text in TEXTS]
+    await logs.close()
 
 
 @promise

@@ -26,6 +26,7 @@ from tests.processes.nats_proxy import NatsProxy
 
 SILENCE = b""
 UNDECIDED = {"error": {"code": 409, "err_code": 10158, "description": "in process"}}
+TOO_MANY = {"error": {"code": 429, "err_code": 10167, "description": "too many requests"}}
 NOT_LEADER = {"error": {"code": 500, "err_code": 10009, "description": "can not handle request"}}
 FULL = {"error": {"code": 503, "err_code": 10077, "description": "no space left on device"}}
 SEALED = {"error": {"code": 400, "err_code": 10109, "description": "sealed stream"}}
@@ -168,6 +169,7 @@ async def bench(
         [],
         [UNDECIDED, UNDECIDED],
         [NOT_LEADER, UNDECIDED],
+        [TOO_MANY, TOO_MANY],
         [b"garbage", b'{"seq": "x"}'],
         [SILENCE],
     ],
