@@ -432,7 +432,7 @@ class Session:
         """Do what is due; ``now`` is the monotonic time."""
         self._outgoing.tick(now)
         ends_at = self._resumption.ends_at if self._resumption else None
-        if ends_at is not None and now >= ends_at:
+        if ends_at is not None and now >= ends_at and self.id not in self._hub.resuming:
             self.close("connection lost")
 
     # Going on after a lost connection: see `Resumption`.
@@ -462,7 +462,10 @@ class Session:
             or self.nick is None
             or not self._hub.limits.grace
             or self._hub.stopping
-            or len(self._hub.suspended) >= self._hub.limits.suspended
+            or (
+                len(self._hub.suspended) >= self._hub.limits.suspended
+                and self.id not in self._hub.resuming
+            )
         ):
             self.close(reason)
         else:

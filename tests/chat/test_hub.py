@@ -394,7 +394,7 @@ STEPS = [
     *("claim", "claim answer", "rename", "rename answer", "join", "join answer", "leave"),
     *("leave answer", "follow", "follow answer", "topics", "users", "users answer", "append"),
     *("append answer", "release", "versions answer", "arm", "suspend", "resume"),
-    *("settle", "since", "since answer"),
+    *("resume answer", "settle", "since", "since answer"),
 ]
 VERBS = st.sampled_from(
     ["nick", "join", "leave", "say", "send", "msg", "users", "topic", "history", "away", "back"]

@@ -667,6 +667,20 @@ def test_a_session_that_is_being_taken_up_does_not_end_meanwhile(world: World) -
     assert again.users() == ["ann"]
 
 
+def test_a_session_that_is_being_asked_for_does_not_end_meanwhile(world: World) -> None:
+    """Who asked in time is not put out because the presence store takes long to answer."""
+    ann = world.one.user("ann", "tea")
+    token = ann.arm()
+    ann.drop()
+    again = world.one.connect()
+    world.one.gate.hold("resume answer")
+    resuming = again.resume(token)
+    world.pass_time(GRACE + 1)
+    world.one.gate.release()
+    outcome(resuming)
+    assert world.in_room("tea") == again.users() == ["ann"]
+
+
 def test_an_answer_that_could_not_be_given_counts_for_nothing(world: World) -> None:
     """A terminal that is gone again before it was answered is shown later all that it missed."""
     ann, bob = world.one.user("ann", "tea"), world.two.user("bob", "tea")
@@ -722,3 +736,18 @@ def test_of_too_many_who_are_away_the_next_ends_with_its_connection() -> None:
     world.pass_time(GRACE + 1)
     assert world.in_room("tea") == ["ann"]
     assert not world.one.hub.suspended
+
+
+def test_of_too_many_who_is_coming_back_does_not_end() -> None:
+    """Who is connected again before the server notices the loss takes nobody's place."""
+    world = World(limits=Limits(suspended=1))
+    ann, bob = world.one.user("ann", "tea"), world.one.user("bob", "tea")
+    tokens = [ann.arm(), bob.arm()]
+    ann.drop()
+    again = world.one.connect()
+    world.one.gate.hold("resume answer")
+    resuming = again.resume(tokens[1])
+    bob.drop()
+    world.one.gate.release()
+    outcome(resuming)
+    assert world.in_room("tea") == again.users() == ["ann", "bob"]
