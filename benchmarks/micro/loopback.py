@@ -61,27 +61,28 @@ class Stream(TcpTransport):
             match line.split(b" "):
                 case [b"SUB", subject, _, sid]:
                     self._sids[subject] = sid
-                case [b"HPUB", subject, reply, head, size]:
-                    self._store(subject, reply, rest[: int(head)], rest[int(head) : int(size)])
+                case [b"HPUB", subject, *reply, head, size]:
+                    self._store(subject, rest[: int(head)], rest[int(head) : int(size)], *reply)
 
-    def _store(self, subject: bytes, reply: bytes, head: bytes, data: bytes) -> None:
+    def _store(self, subject: bytes, head: bytes, data: bytes, reply: bytes = b"") -> None:
         self._seq += 1
         previous, self._last[subject] = self._last.get(subject, 0), self._seq
-        ack = b'{"stream":"DISROOM", "seq":%d}' % self._seq
-        inbox = self._sids[reply.rpartition(b".")[0] + b".>"]
         live = subject.replace(b".room.", b".live.")
         head = head[:-2] + (
             b"Nats-Stream: DISROOM\r\nNats-Subject: %b\r\nNats-Sequence: %d\r\n"
             b"Nats-Time-Stamp: 2026-11-25T23:52:33.844617583Z\r\nNats-Last-Sequence: %d\r\n\r\n"
         ) % (subject, self._seq, previous)
         size = len(head) + len(data)
-        self._answers += (
-            b"HMSG %b %b %d %d\r\n%b%b\r\n" % (live, self._sids[live], len(head), size, head, data),
-            b"MSG %b %b %d\r\n%b\r\n" % (reply, inbox, len(ack), ack),
+        self._answers.append(
+            b"HMSG %b %b %d %d\r\n%b%b\r\n" % (live, self._sids[live], len(head), size, head, data)
         )
+        if reply:
+            ack = b'{"stream":"DISROOM", "seq":%d}' % self._seq
+            inbox = self._sids[reply.rpartition(b".")[0] + b".>"]
+            self._answers.append(b"MSG %b %b %d\r\n%b\r\n" % (reply, inbox, len(ack), ack))
 
     def take_answers(self) -> bytes:
-        """What NATS sends: to each publish its live copy, then its acknowledgement."""
+        """What NATS sends: to each publish its live copy, and what acknowledges it."""
         answers, self._answers = self._answers, []
         return b"".join(answers)
 
@@ -99,7 +100,7 @@ class Log(JetStreamRoomLog):
             settings=self._settings,
             clock=self._clock,
             suspect=lambda: None,
-            seen=self._bursts.seen,
+            seen=self._echoes.seen,
         )
         feed._subscription = self._connection.subscribe(feed._live_subject, feed._received)
         feed.order.opened((), None, 0)

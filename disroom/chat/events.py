@@ -21,6 +21,7 @@ class Draft(NamedTuple):
 
     Attributes:
         id: Chosen by the sender's instance and kept across retries; the log stores an id once.
+        repeated: It may be stored already: its sender has a key of its own for it.
     """
 
     id: str
@@ -28,6 +29,7 @@ class Draft(NamedTuple):
     nick: Nick
     session: str
     text: str
+    repeated: bool = False
 
 
 class Message(NamedTuple):

@@ -193,8 +193,10 @@ class Outgoing:
         elif first.draft.kind == "topic":
             self._runtime.spawn(self._set_topic(first), "setting a topic")
         else:
-            some = takewhile(partial(_goes_with, first), self._queue)
-            drafts = [unsent.draft for unsent in some]
+            drafts = [first.draft]
+            if len(self._queue) > 1:
+                some = takewhile(partial(_goes_with, first), self._queue)
+                drafts = [unsent.draft for unsent in some]
             self._under_way = len(drafts)
             self._log.store(first.room, drafts, self._stored)
 

@@ -386,7 +386,7 @@ class Session:
         id_ = f"{self.id}-{key}" if key else self._hub.runtime.fresh_id()
         sender = self._named()
         shown = self._text(text, most) if text or not may_be_empty else ""
-        draft = Draft(id_, kind, sender, self.id, shown)
+        draft = Draft(id_, kind, sender, self.id, shown, bool(key))
         await self._outgoing.post(room.name, draft, receipt)
         return id_
 

@@ -120,6 +120,18 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
         )
 
 
+class Acknowledged(msgspec.Struct, frozen=True):
+    """The stream's answer to a publish: the seq, or an error."""
+
+    seq: int = 0
+    duplicate: bool = False
+    error: dict[str, Any] | None = None
+
+
+Outcome = Acknowledged | NatsError
+"""What became of a message; an error is one of those that `Publisher.publish` raises."""
+
+
 class Batch(msgspec.Struct, frozen=True):
     """What a direct get gave.
 

@@ -18,17 +18,17 @@ from __future__ import annotations
 import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from disroom.adapters.jetstream.api import Refused
+from disroom.adapters.jetstream.api import Acknowledged, Outcome, Refused
+from disroom.adapters.jetstream.echoes import Echoes
 from disroom.adapters.jetstream.publisher import (
     GIVE_UP_SECONDS,
-    Acknowledged,
     GaveUp,
-    Outcome,
     Publisher,
     head_of,
     outcome_of,
@@ -65,19 +65,19 @@ Told = Callable[[int, Outcome], None]
 class _Burst:
     """Messages of which it is told, in their order, what became of them."""
 
-    __slots__ = ("_next", "_outcomes", "_places", "_told", "messages", "subject")
+    __slots__ = ("_next", "_outcomes", "_told", "messages", "subject")
 
     def __init__(self, subject: str, messages: Sequence[Published], told: Told) -> None:
         self.subject = subject
         self.messages = messages
         self._told = told
         self._outcomes: list[Outcome | None] = [None] * len(messages)
-        self._places = {message_id: place for place, (message_id, _) in enumerate(messages)}
         self._next = 0
 
-    def seen(self, message_id: str, seq: int) -> None:
-        """Take note that a message is in the stream."""
-        self.settle(self._places[message_id], Acknowledged(seq))
+    def echoed(self, place: int, outcome: Outcome) -> None:
+        """Take note that a message is in the stream; what failed is told by the end."""
+        if isinstance(outcome, Acknowledged):
+            self.settle(place, outcome)
 
     def settle(self, place: int, outcome: Outcome) -> None:
         """Take note of what became of a message, unless that is known, and tell what can be."""
@@ -107,6 +107,7 @@ class Bursts:
         connection: To NATS.
         inbox: Where the end of a burst is acknowledged.
         publisher: Publishes one by one, and keeps count of what is under way.
+        echoes: Tells which messages have come back.
         clock: The reactor.
 
     Attributes:
@@ -120,16 +121,17 @@ class Bursts:
         connection: NatsConnection,
         inbox: Inbox,
         publisher: Publisher,
+        echoes: Echoes,
         clock: IReactorTime,
     ) -> None:
         self.allowed = False
         self._connection = connection
         self._inbox = inbox
         self._publisher = publisher
+        self._echoes = echoes
         self._clock = clock
         self._name = secrets.token_hex(11)
         self._count = 0
-        self._unseen: dict[str, _Burst] = {}
         self._under_way = 0
         self._waiting: deque[_Burst] = deque()
 
@@ -142,7 +144,7 @@ class Bursts:
             subject: One of the stream's.
             messages: Their ids and payloads.
             told: Called once for each, in their order.
-            followed: `seen` will be called for them.
+            followed: Their live copies are subscribed to.
         """
         burst = _Burst(subject, messages, told)
         if not (self.allowed and followed):
@@ -151,12 +153,6 @@ class Bursts:
             self._waiting.append(burst)
         else:
             self._start(burst)
-
-    def seen(self, message_id: str, seq: int) -> None:
-        """Take note of a message that has come from the stream, whoever published it."""
-        burst = self._unseen.pop(message_id, None)
-        if burst is not None:
-            burst.seen(message_id, seq)
 
     def _has_room(self, burst: _Burst) -> bool:
         return not self._under_way or self._under_way + len(burst.messages) <= MOST_AT_ONCE
@@ -199,14 +195,13 @@ class Bursts:
         end = self._inbox.expect(answered, f"{batch}{count}.{COMMIT}.$FI")
         try:
             for number, (message_id, payload) in enumerate(burst.messages, 1):
-                self._unseen[message_id] = burst
+                self._echoes.expect(message_id, partial(burst.echoed, number - 1))
                 act = START if number == 1 else APPEND
                 reply = end if number == count else f"{NOWHERE}{batch}{number}.{act}.$FI"
                 head = head_of(message_id)
                 self._connection.send(burst.subject, payload, reply=reply, head=head)
-        except NotConnected as error:
-            self._inbox.forget(end)
-            answered(error)
+        except NotConnected:
+            self._inbox.give_up(end)
         else:
             self._publisher.watch(end)
 
@@ -223,8 +218,7 @@ class Bursts:
                 if isinstance(outcome, Acknowledged):  # a stream that is slow is not away
                     deadline = self._clock.seconds() + GIVE_UP_SECONDS
                 burst.settle(place, outcome)
-            if self._unseen.get(message_id) is burst:
-                del self._unseen[message_id]
+            self._echoes.forget(message_id)
 
     async def _publish_one(
         self, subject: str, payload: bytes, message_id: str, deadline: float

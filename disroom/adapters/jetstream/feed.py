@@ -76,6 +76,7 @@ class RoomFeed:
         self._closed = False
         self._opened = False
         self._stale = False
+        self._heard_on = 0  # the number of a connection
         self._subscription: NatsSubscription | None = None
         self._reading: Deferred[None] | None = None
         self._patience: IDelayedCall | None = None
@@ -84,6 +85,14 @@ class RoomFeed:
     def newest(self) -> int:
         """The newest seq that the room is known to have had."""
         return max(self.order.last, self.order.target, self._stored)
+
+    @property
+    def echoes(self) -> bool:
+        """Whether the live copy of a message stored now can be counted on.
+
+        The first on a connection can be lost: where another node does not know of us yet.
+        """
+        return self.order.following and self._heard_on == self._connection.number
 
     async def open(self, recent: int, position: Callable[[], int]) -> None:
         """Deliver the room's last messages and be live.
@@ -177,6 +186,7 @@ class RoomFeed:
         except (KeyError, ValueError):
             self._log.warn("{subject}: not from the stream", subject=self._live_subject)
             return
+        self._heard_on = self._connection.number
         verdict = self.order.live(stored)
         if verdict is Verdict.BEHIND:
             self._go_on()

@@ -17,12 +17,13 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from disroom.adapters.aio import TimedOut
-from disroom.adapters.jetstream.api import JetStream, Refused, Stored
+from disroom.adapters.jetstream.api import Acknowledged, JetStream, Outcome, Refused, Stored
 from disroom.adapters.jetstream.burst import Bursts
+from disroom.adapters.jetstream.echoes import Echoes
 from disroom.adapters.jetstream.feed import RoomFeed
 from disroom.adapters.jetstream.history import RoomReader
 from disroom.adapters.jetstream.lookout import Lookout
-from disroom.adapters.jetstream.publisher import Acknowledged, Outcome, Publisher, TooBig
+from disroom.adapters.jetstream.publisher import Publisher, TooBig
 from disroom.adapters.jetstream.stream import StreamKeeper, StreamSettings, StreamState, moment
 from disroom.adapters.jetstream.topics import TopicRecord, Topics
 from disroom.adapters.nats.connection import NatsConnection
@@ -70,8 +71,9 @@ class JetStreamRoomLog:
         self._keeper = StreamKeeper(
             self._jetstream, settings, clock, lambda: connection.server_version
         )
-        self._publisher = Publisher(connection, self._inbox, clock)
-        self._bursts = Bursts(connection, self._inbox, self._publisher, clock)
+        self._echoes = Echoes(connection)
+        self._publisher = Publisher(connection, self._inbox, self._echoes, clock)
+        self._bursts = Bursts(connection, self._inbox, self._publisher, self._echoes, clock)
         self._reader = RoomReader(
             self._jetstream,
             clock,
@@ -124,22 +126,26 @@ class JetStreamRoomLog:
         """Store messages; see `IRoomLog`."""
         token = room.token
         subject = self._settings.room_subject(token)
-
-        def told(place: int, outcome: Outcome) -> None:
-            if isinstance(outcome, Acknowledged):
-                self._lookout.stored(token, outcome.seq)
-                receipt(outcome.seq)
-            else:
-                receipt(_why_not(outcome, drafts[place]))
-
+        feed = self._feeds.get(token)
         if len(drafts) == 1:
             draft = drafts[0]
-            self._publisher.store(subject, encode(draft), draft.id, partial(told, 0))
+            told = partial(self._tell, receipt, token, draft)
+            echoed = feed is not None and feed.echoes and not draft.repeated
+            self._publisher.store(subject, encode(draft), draft.id, told, echoed=echoed)
         else:
-            messages = [(draft.id, encode(draft)) for draft in drafts]
-            feed = self._feeds.get(token)
-            followed = feed is not None and feed.order.following
-            self._bursts.store(subject, messages, told, followed=followed)
+            self._bursts.store(
+                subject,
+                [(draft.id, encode(draft)) for draft in drafts],
+                lambda place, outcome: self._tell(receipt, token, drafts[place], outcome),
+                followed=feed is not None and feed.order.following,
+            )
+
+    def _tell(self, receipt: Receipt, token: str, draft: Draft, outcome: Outcome) -> None:
+        if isinstance(outcome, Acknowledged):
+            self._lookout.stored(token, outcome.seq)
+            receipt(outcome.seq)
+        else:
+            receipt(_why_not(outcome, draft))
 
     async def append(self, room: RoomName, draft: Draft) -> int:
         """Store a message and return its seq, or raise what `store` tells."""
@@ -185,7 +191,7 @@ class JetStreamRoomLog:
             settings=self._settings,
             clock=self._clock,
             suspect=self._lookout.suspect,
-            seen=self._bursts.seen,
+            seen=self._echoes.seen,
         )
         self._feeds[room.token] = feed
         try:

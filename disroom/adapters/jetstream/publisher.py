@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -19,7 +20,8 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from disroom.adapters.aio import TimedOut, within
-from disroom.adapters.jetstream.api import MESSAGE_ID, Refused
+from disroom.adapters.jetstream.api import MESSAGE_ID, Acknowledged, Outcome, Refused
+from disroom.adapters.jetstream.echoes import Echoes
 from disroom.adapters.nats.connection import NatsConnection
 from disroom.adapters.nats.errors import NatsError, NoAnswer, NobodyListens, NotConnected
 from disroom.adapters.nats.inbox import NO_RESPONDERS, STATUS, Inbox
@@ -58,19 +60,7 @@ class GaveUp(NatsError):
     """Nobody acknowledged the message in time; it may be stored all the same."""
 
 
-class Acknowledged(msgspec.Struct, frozen=True):
-    """The stream's answer to a publish: the seq, or an error."""
-
-    seq: int = 0
-    duplicate: bool = False
-    error: dict[str, Any] | None = None
-
-
 _decode = msgspec.json.Decoder(Acknowledged).decode
-
-
-Outcome = Acknowledged | NatsError
-"""What became of a message; an error is one of those that `Publisher.publish` raises."""
 
 
 class Publisher:
@@ -82,16 +72,18 @@ class Publisher:
         self,
         connection: NatsConnection,
         inbox: Inbox,
+        echoes: Echoes,
         clock: IReactorTime,
         most_in_flight: int = MOST_IN_FLIGHT,
     ) -> None:
         self._connection = connection
         self._inbox = inbox
+        self._echoes = echoes
         self._clock = clock
         self._free = most_in_flight
         self._turns: deque[Deferred[None]] = deque()
         # One timer for all: a timer each would cost more than the publish.
-        self._tries: deque[tuple[float, str]] = deque()
+        self._tries: deque[tuple[float, Callable[[], None]]] = deque()
         self._sweep = LoopingCall(self._give_up_tries)
         self._sweep.clock = clock
 
@@ -101,19 +93,32 @@ class Publisher:
             self._sweep.stop()
 
     def store(
-        self, subject: str, payload: bytes, message_id: str, done: Callable[[Outcome], None]
+        self,
+        subject: str,
+        payload: bytes,
+        message_id: str,
+        done: Callable[[Outcome], None],
+        *,
+        echoed: bool = False,
     ) -> None:
         """Publish a message and tell ``done`` what became of it: `publish` without its coroutine.
 
-        Where all goes well nothing is made for a message but a callback. Anything else, from a lost
+        Where all goes well nothing is made for a message but callbacks. Anything else, from a lost
         acknowledgement to too many at once, is `publish`'s to deal with.
+
+        Args:
+            subject: One of the stream's.
+            payload: The message.
+            message_id: As in `publish`.
+            done: Told once.
+            echoed: Its live copy will come, and it cannot be stored already, for then none comes:
+                no acknowledgement is asked for, unless neither comes within a try's time.
         """
         if not (self.fits(message_id, payload) and self.enter()):
             self._on_the_side(self.publish(subject, payload, message_id), done)
             return
 
-        def answered(answer: Incoming | NatsError) -> None:
-            outcome = outcome_of(answer)
+        def tried(outcome: Outcome) -> None:
             if isinstance(outcome, Acknowledged):
                 self.leave()
                 self._tell(done, outcome)
@@ -123,14 +128,18 @@ class Publisher:
 
         now = self._clock.seconds()
         deadline = now + GIVE_UP_SECONDS
-        reply = self._inbox.expect(answered)
+        if echoed:
+            self._echoes.expect(message_id, tried)
+            give_up, reply = partial(self._echoes.give_up, message_id), ""
+        else:
+            reply = self._inbox.expect(lambda answer: tried(outcome_of(answer)))
+            give_up = partial(self._inbox.give_up, reply)
         try:
             self._connection.send(subject, payload, reply=reply, head=head_of(message_id))
-        except NotConnected as error:
-            self._inbox.forget(reply)
-            answered(error)
+        except NotConnected:
+            give_up()
         else:
-            self._watch(reply, now)
+            self._watch(give_up, now)
 
     # For those who publish in a way of their own.
 
@@ -161,7 +170,7 @@ class Publisher:
 
     def watch(self, reply: str) -> None:
         """Give up an answer that does not come within a try's time; see `Inbox.give_up`."""
-        self._watch(reply, self._clock.seconds())
+        self._watch(partial(self._inbox.give_up, reply), self._clock.seconds())
 
     def _on_the_side(
         self, publishing: Coroutine[Any, Any, Acknowledged], done: Callable[[Outcome], None]
@@ -288,7 +297,7 @@ class Publisher:
         except NotConnected as error:
             self._inbox.forget(reply)
             return error
-        self._watch(reply, self._clock.seconds())
+        self.watch(reply)
         return outcome_of(await answer)
 
     def _check_size(self, payload: bytes, headers: dict[str, str]) -> None:
@@ -299,16 +308,17 @@ class Publisher:
         if self._connection.connected and size > self._connection.max_payload:
             raise TooBig(self._connection.max_payload)
 
-    def _watch(self, reply: str, now: float) -> None:
+    def _watch(self, give_up: Callable[[], None], now: float) -> None:
         """Give a try up when it has had its time."""
-        self._tries.append((now + TRY_SECONDS, reply))
+        self._tries.append((now + TRY_SECONDS, give_up))
         if not self._sweep.running:
             self._sweep.start(SWEEP_SECONDS, now=False)
 
     def _give_up_tries(self) -> None:
         now = self._clock.seconds()
         while self._tries and self._tries[0][0] <= now:
-            self._inbox.give_up(self._tries.popleft()[1])
+            _, give_up = self._tries.popleft()
+            give_up()
         if not self._tries:
             self._sweep.stop()
 

@@ -88,11 +88,14 @@ class DirectClient(Client):
     def send(self, subject: str, payload: bytes, reply: str, head: bytes) -> None:
         """Publish, in one write with all that is published until the loop's next turn.
 
+        ``reply`` may be empty.
+
         For a client that is connected and takes the shorter way. What is not written when the
         connection ends is lost; nothing here bounds how much there is.
         """
+        to = f"{subject} {reply}" if reply else subject
         sizes = f"{len(head)} {len(head) + len(payload)}"
-        frame = f"HPUB {subject} {reply} {sizes}\r\n".encode() + head + payload + _LINE
+        frame = f"HPUB {to} {sizes}\r\n".encode() + head + payload + _LINE
         self._pending.append(frame)
         self._pending_data_size += len(frame)
         if not self._due:

@@ -45,6 +45,7 @@ class NatsConnection:
 
     Attributes:
         connected: Whether what is published now has a chance to arrive.
+        number: How many connections have been made so far, so that another one is told from this.
         max_payload: The most bytes, headers included, that the server takes in one message.
         server_version: The server's, major and minor.
     """
@@ -59,6 +60,7 @@ class NatsConnection:
         instance_name: str,
     ) -> None:
         self.connected = False
+        self.number = 0
         self.max_payload = 0
         self.server_version = (0, 0)
         self._clock = clock
@@ -237,6 +239,7 @@ class NatsConnection:
 
     async def _adopt(self, link: NatsLink) -> None:
         self._link = link
+        self.number += 1
         self._link_ended = Deferred()
         try:
             for number, subscription in enumerate(tuple(self._subscriptions), 1):

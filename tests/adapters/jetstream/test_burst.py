@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 
 import pytest
 import pytest_twisted
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
 
+from disroom.adapters.aio import soon
 from disroom.adapters.jetstream.burst import MOST_AT_ONCE
 from disroom.adapters.jetstream.log import JetStreamRoomLog
 from disroom.chat.errors import ChatError, NotStored, TextTooLong
@@ -346,7 +346,9 @@ async def test_one_that_meets_a_connection_that_is_just_going_is_stored_by_the_n
     while logs.connections[0].connected:
         texts = [f"{len(bursts)}-{text}" for text in TEXTS]
         bursts.append(Burst(log, drafts(*texts)))
-        await deferLater(reactor, 0)
+        turned: Deferred[None] = Deferred()
+        soon(partial(turned.callback, None))
+        await turned
     for burst in bursts:
         assert all(isinstance(result, int) for result in await burst.end())
     said = stored(nats, logs)

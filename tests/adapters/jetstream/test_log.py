@@ -85,6 +85,38 @@ async def test_the_last_message_before_a_silence_comes_by_announcement(
 
 
 @promise
+async def test_an_acknowledgement_is_asked_for_only_where_no_live_copy_can_be_counted_on(
+    logs: NatsLogs, proxy: NatsProxy
+) -> None:
+    """For the first message on a connection, one that may be stored already, one unfollowed."""
+    log = await logs.log(proxy.url)
+    follower = await following(log)
+    subject = logs.settings.room_subject("")
+
+    def asked() -> list[bool]:
+        """Of each message that was published, whether it has a reply subject."""
+        frames = [seen.frame for seen in proxy.seen if seen.direction == "to_server"]
+        heads = [frame.raw.split(b"\r\n", 1)[0] for frame in frames]
+        return [len(head.split()) == 5 for head in heads if b" " + subject.encode() in head]
+
+    seqs = await say(log, "a", "b", "c")
+    assert asked() == [True, False, False]
+    again = draft("d", id_="key")._replace(repeated=True)
+    seqs += [await log.append(TEA, again), await log.append(TEA, again)]
+    assert asked()[3:] == [True, True]
+    proxy.cut()
+    await eventually(lambda: not logs.connections[0].connected)
+    await eventually(lambda: logs.connections[0].connected)
+    seqs += await say(log, "e", "f")
+    assert asked()[5:] == [True, False]
+    assert seqs == [1, 2, 3, 4, 4, 5, 6]
+    await follower.hears(*"abcdef")
+    log.unfollow(TEA)
+    assert await say(log, "g") == [7]
+    assert asked()[7:] == [True]
+
+
+@promise
 async def test_an_instances_own_message_is_shown_to_its_members(
     logs: NatsLogs, proxy: NatsProxy
 ) -> None:

@@ -13,8 +13,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
 
-from disroom.adapters.jetstream.api import Refused
-from disroom.adapters.jetstream.publisher import Acknowledged, GaveUp, Outcome, Publisher, TooBig
+from disroom.adapters.jetstream.api import Acknowledged, Outcome, Refused
+from disroom.adapters.jetstream.echoes import Echoes
+from disroom.adapters.jetstream.publisher import GaveUp, Publisher, TooBig
 from disroom.adapters.nats.connection import NatsConnection
 from disroom.adapters.nats.inbox import Inbox
 from disroom.adapters.nats.message import Incoming
@@ -95,6 +96,7 @@ class Bench:
         self.connection = _connection(proxy.url)
         self._stream_connection = _connection(server.url)
         self.inbox = Inbox(self.connection, reactor)
+        self.echoes = Echoes(self.connection)
         self.stream = Stream(self._stream_connection, subject)
         self._publishers: list[Publisher] = []
 
@@ -119,7 +121,7 @@ class Bench:
 
     def publisher(self, clock: IReactorTime = reactor, **options: Any) -> Publisher:
         """Make a publisher."""
-        made = Publisher(self.connection, self.inbox, clock, **options)
+        made = Publisher(self.connection, self.inbox, self.echoes, clock, **options)
         self._publishers.append(made)
         return made
 
@@ -317,3 +319,67 @@ async def test_a_failing_receipt_harms_nobody_else(bench: Bench) -> None:
     publisher = bench.publisher(most_in_flight=1)
     publisher.store(bench.stream.subject, b"", "m0", fail)
     assert (await bench.publish(publisher)).seq == 2
+
+
+class Echoed:
+    """A publisher of whose messages no acknowledgement is asked for, and what it told."""
+
+    def __init__(self, bench: Bench, clock: IReactorTime = reactor) -> None:
+        self.told: list[Outcome] = []
+        self._bench = bench
+        self._publisher = bench.publisher(clock, most_in_flight=2)
+
+    def publish(self, id_: str) -> None:
+        """Publish a message; its payload is its id."""
+        subject = self._bench.stream.subject
+        self._publisher.store(subject, id_.encode(), id_, self.told.append, echoed=True)
+
+    def replies(self) -> list[bool]:
+        """Of each message that was sent, whether an answer was asked for."""
+        subject = self._bench.stream.subject
+        heads = [seen.frame.raw.split(b"\r\n", 1)[0] for seen in self._bench.proxy.seen]
+        return [len(head.split()) == 5 for head in heads if f" {subject} ".encode() in head]
+
+
+@promise
+async def test_a_live_copy_takes_the_place_of_an_acknowledgement(bench: Bench) -> None:
+    """Nothing is asked for, and the next has its turn when the copy is there."""
+    echoed = Echoed(bench)
+    for id_ in ("m1", "m2", "m3"):
+        echoed.publish(id_)
+    await eventually(lambda: len(bench.stream.published) == 2)
+    for number, id_ in enumerate(("m1", "m2"), 1):
+        bench.echoes.seen(id_, number)
+    assert echoed.told == [Acknowledged(1), Acknowledged(2)]
+    bench.echoes.seen("m1", 1)  # as when it is delivered again
+    await eventually(lambda: len(echoed.told) == 3)
+    assert [id_ for id_, _ in bench.stream.published] == ["m1", "m2", "m3"]
+    assert echoed.replies() == [False, False, True]  # the last had to wait for its turn
+
+
+@promise
+async def test_a_live_copy_that_does_not_come_is_asked_for(bench: Bench) -> None:
+    """After a try's time the message is published again, and acknowledged."""
+    clock = Clock()
+    echoed = Echoed(bench, clock)
+    echoed.publish("m1")
+    await eventually(lambda: len(bench.stream.published) == 1)
+    clock.advance(0.9)
+    assert len(clock.getDelayedCalls()) == 1 and not echoed.told
+    while not echoed.told:
+        clock.advance(0.05)
+        await bench.connection.flush(2.0)
+    assert echoed.told == [Acknowledged(2)]
+    assert bench.stream.published == [("m1", b"m1")] * 2
+    assert echoed.replies() == [False, True]
+
+
+@promise
+async def test_a_lost_connection_takes_live_copies_with_it(bench: Bench) -> None:
+    """What was under way is published again as soon as there is a connection."""
+    echoed = Echoed(bench, Clock())  # which stands still: it is not the time that tells
+    echoed.publish("m1")
+    await eventually(lambda: len(bench.stream.published) == 1)
+    bench.proxy.cut()
+    await eventually(lambda: not bench.connection.connected)
+    assert not bench.echoes._awaited
