@@ -17,11 +17,11 @@ from types import TracebackType
 from typing import Any
 
 from disroom.client.addresses import Address, Attempts
-from disroom.client.calls import Call, ChatFailed, Outcome, Verbs
+from disroom.client.calls import Call, ChatFailed, Outcome
 from disroom.client.core import Core
 from disroom.client.events import Event
 from disroom.client.reasons import plain_reason
-from disroom.client.rooms import Rooms
+from disroom.client.shell import Shell
 
 CONNECT_SECONDS = 5.0
 TICK_SECONDS = 1.0
@@ -39,7 +39,7 @@ as many the connection is closed, and resumed once they have been taken, for the
 all. What waits for an answer then fails with ``too-much``: it may wait for the one who takes."""
 
 
-class Chat(Verbs):
+class Chat(Shell):
     """One user of a chat; made by `connect`.
 
     Iterated over, it gives the events, in order, until it is closed; then it raises the
@@ -55,8 +55,7 @@ class Chat(Verbs):
         tls: ssl.SSLContext | None = None,
         patience: float = PATIENCE_SECONDS,
     ) -> None:
-        super().__init__()
-        self._core = Core(nick, rooms)
+        super().__init__(Core(nick, rooms))
         self._attempts = Attempts(addresses)
         self._tls = tls
         self._patience = patience
@@ -67,26 +66,6 @@ class Chat(Verbs):
         self._running: asyncio.Task[None] | None = None
         self._overfull = False
         self._leaving = False
-
-    @property
-    def nick(self) -> str:
-        """What the user is called."""
-        return self._core.nick
-
-    @property
-    def session(self) -> str:
-        """The ``session`` of the user's own messages; another after the session was lost."""
-        return self._core.session
-
-    @property
-    def connected(self) -> bool:
-        """Whether there is a connection, and the session is on it."""
-        return self._core.connected
-
-    @property
-    def rooms(self) -> Rooms:
-        """The rooms that the user is in, by name; kept true, not to be changed."""
-        return self._core.rooms
 
     async def __aenter__(self) -> Chat:
         self._running = asyncio.create_task(self._run())

@@ -24,10 +24,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from disroom.client.addresses import Address, Attempts
-from disroom.client.calls import Call, ChatFailed, Outcome, Verbs
+from disroom.client.calls import Call, ChatFailed, Outcome
 from disroom.client.core import Core
 from disroom.client.events import Event
-from disroom.client.rooms import Rooms
+from disroom.client.shell import Shell
 
 CONNECT_SECONDS = 5.0
 TICK_SECONDS = 1.0
@@ -58,7 +58,7 @@ class _Connection(Protocol):
         self._chat.connection_lost(why)
 
 
-class ChatService(Service, Verbs):
+class ChatService(Service, Shell):
     """One user of a chat, connected while the service runs.
 
     Events are handed over as they are read, so that none waits. A service that was stopped can be
@@ -94,9 +94,8 @@ class ChatService(Service, Verbs):
         closed: Callable[[ChatFailed], object] | None = None,
         trust: Any = None,
     ) -> None:
-        Verbs.__init__(self)
+        Shell.__init__(self, Core(nick, rooms))
         self._reactor = reactor
-        self._core = Core(nick, rooms)
         self._attempts = Attempts(addresses)
         self._tls_options = _tls_options(trust) if self._attempts.tls else None
         self._heard = heard
@@ -108,26 +107,6 @@ class ChatService(Service, Verbs):
         self._exiting = False
         self._ticking = LoopingCall(self._tick)
         self._ticking.clock = reactor
-
-    @property
-    def nick(self) -> str:
-        """What the user is called."""
-        return self._core.nick
-
-    @property
-    def session(self) -> str:
-        """The ``session`` of the user's own messages; another after the session was lost."""
-        return self._core.session
-
-    @property
-    def connected(self) -> bool:
-        """Whether there is a connection, and the session is on it."""
-        return self._core.connected
-
-    @property
-    def rooms(self) -> Rooms:
-        """The rooms that the user is in, by name; kept true, not to be changed."""
-        return self._core.rooms
 
     def startService(self) -> None:
         """Connect, and again whenever that is needed."""
