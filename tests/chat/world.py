@@ -218,6 +218,7 @@ class GatedPresence(MemoryPresence):
         self.knew: list[int] = []
         self._gate = gate
         self._turns: dict[str, Deferred[None]] = {}
+        self._overtaken: set[str] = set()  # had moved on before they were given here
 
     async def claim(self, session: str, nick: Nick, key: str = "") -> None:
         """Take a nick."""
@@ -232,8 +233,16 @@ class GatedPresence(MemoryPresence):
         await self._in_turn(session, "suspend", super().suspend(session, grace, given))
 
     async def resume(self, session: str, presented: str, key: str) -> Resumed:
-        """Take a session over."""
-        return await self._in_turn(session, "resume", super().resume(session, presented, key))
+        """Take a session over; what is left here of one that moved on before is parted with."""
+        resumed = await self._in_turn(session, "resume", super().resume(session, presented, key))
+        if session in self._overtaken:
+            self._overtaken.remove(session)
+            if self.watcher is not None:
+                self.watcher.moved(session)
+        held = self._store.sessions.get(session)
+        if held is not None and held.holder is not self:
+            self._overtaken.add(session)
+        return resumed
 
     async def settle(self, session: str) -> None:
         """Forget a key."""
