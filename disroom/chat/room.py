@@ -239,8 +239,9 @@ class Room:
                     self._tell_moves()
                     self._moves.came(member, at)
                 self.members[member.session] = member
-            elif shown is not None and shown[1] < at:  # under a nick that it had before, perhaps
-                renamed.append(member)
+            elif shown is not None:  # without its mark, and under a nick it had before, perhaps
+                nick = member.nick if shown[1] < at else self.members[member.session].nick
+                renamed.append(replace(member, nick=nick))
         self._rename(renamed, at)
 
     def _rename(self, members: Iterable[Member], at: float) -> None:

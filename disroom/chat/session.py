@@ -86,6 +86,7 @@ class Session:
     """
 
     __slots__ = (
+        "_away",
         "_closed",
         "_hub",
         "_ignored",
@@ -114,6 +115,7 @@ class Session:
             most=hub.limits.unsent,
             give_up=hub.limits.give_up,
         )
+        self._away = False
         self._closed = False
         self._resumption: Resumption | None = None
 
@@ -149,6 +151,7 @@ class Session:
         self._named()
         text = self._text(text, self._hub.limits.topic_bytes) if text is not None else None
         await self._hub.presence.set_away(self.id, text)
+        self._away = text is not None
         return AwaySet(text)
 
     def ignore(self, nick: Nick) -> IgnoreSet:
@@ -206,7 +209,7 @@ class Session:
         try:
             self._named()
             roster = await self._hub.presence.join(self.id, name, room.version)
-            room.admit(self, Member(self.id, self._named()), roster)
+            room.admit(self, Member(self.id, self._named(), self._away), roster)
             self.occupied[name] = room
         finally:
             self._hub.entered(name)
@@ -486,6 +489,7 @@ class Session:
             ResumedElsewhere: Somebody else with a token was later.
         """
         nick = self._named()
+        self._away = held.away is not None
         self._resumption = self._resumption or Resumption(self, self._hub)
         return await self._resumption.resume(nick, member, token, held, seen)
 

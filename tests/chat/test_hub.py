@@ -316,6 +316,24 @@ def test_a_stranger_who_speaks_is_shown_coming_first(world: World) -> None:
     assert ann.story() == ["#tea -bob"]
 
 
+def test_who_is_away_and_joins_is_marked_however_late_the_news_is(world: World) -> None:
+    """Neither the answer to its joining nor what it says at once hides that it is away."""
+    ann, bob = world.one.user("ann", "tea"), world.two.user("bob", "tea")
+    cat = world.one.user("cat")
+    outcome(cat.session.away("tea is ready"))
+    ann.story()
+    for instance in world.instances:
+        instance.news.held = True
+    outcome(cat.join("tea"))
+    outcome(cat.say("hi"))
+    (joined,) = (event for event in ann.client.shown if isinstance(event, Joined))
+    assert joined.members == (Member(cat.session.id, Nick.parse("cat"), away=True),)
+    for instance in world.instances:
+        instance.news.arrive()
+    assert ann.story() == ["#tea +cat", "#tea cat: hi"]
+    assert bob.story() == ["#tea +cat", "#tea cat: hi", "#tea cat away"]
+
+
 def test_a_late_message_of_somebody_long_gone_leaves_no_ghost(world: World) -> None:
     """Somebody who is shown because of a message that was under way at the end is shown gone."""
     bob = world.two.user("bob", "tea")
