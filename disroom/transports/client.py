@@ -101,7 +101,6 @@ class Client:
         "reception",
         "session",
         "settings",
-        "write",
     )
 
     _log = Logger()
@@ -135,7 +134,6 @@ class Client:
             self._overflowed,
             self._filled,
         )
-        self.write = self.outbox.write
         self.intake = Intake(reactor, self._read, self._flooded)
         pace = Pace(reactor, *settings.flood) if settings.flood else None
         self._lane: Lane[Any] = Lane(reactor, self._obey, self._crowded, pace, self.outbox.room)
@@ -297,6 +295,10 @@ class Client:
     def _leave(self, last: bytes = b"") -> None:
         if not self.closing:
             self.hang_up(last + self._speech.farewell(None))
+
+    def write(self, data: bytes) -> None:
+        """Send whole lines or frames."""
+        self.outbox.write(data)
 
     def deliver(self, event: Event) -> None:
         """Send an event."""
