@@ -211,9 +211,12 @@ class RoomReader:
 
         Of more than ``most`` messages the last ones are read, and the others count as lost.
         """
-        if not need and after:  # the room was emptied: nobody knows any more what there was
+        if not need and after:
             info = await self._jetstream.call(f"STREAM.INFO.{self._stream}")
-            return Missed([], info["state"]["last_seq"] + 1)
+            newest, _ = await self.newest(subject)
+            if newest is None:  # the room was emptied: nobody knows any more what there was
+                return Missed([], info["state"]["last_seq"] + 1)
+            need = newest.seq  # its first message is on its way
         if need <= after:
             return Missed([], 0)
         _, count = await self.tally(subject, after + 1)

@@ -15,6 +15,7 @@ from disroom.adapters.jetstream.log import JetStreamRoomLog
 from disroom.chat.errors import ChatError, NotStored, TextTooLong
 from disroom.chat.events import Draft
 from tests.adapters.jetstream.nats_log import (
+    RUM,
     TEA,
     Follower,
     NatsLogs,
@@ -332,6 +333,23 @@ async def test_a_stream_that_has_more_than_it_can_take_in_is_tried_again(
         told = [text for text in said if text.startswith(f"{name}-")]
         assert told == [f"{name}-{text}" for text in TEXTS]
     await logs.close()
+
+
+@promise
+async def test_the_first_of_a_room_are_no_gap_for_who_comes_back_before_they_arrive(
+    logs: NatsLogs, nats: NatsServer, proxy: NatsProxy
+) -> None:
+    """Who is cut off in the middle of a burst gets all of it, though it has just been stored."""
+    log = await logs.log(nats.url)
+    other = await logs.log(proxy.url)
+    after = await log.append(RUM, draft("before"))
+    await following(log)
+    await following(other)
+    proxy.drop_subjects("to_client", f"{logs.settings.prefix}.live.")
+    await Burst(log, drafts(*TEXTS)).end()
+    replay = await other.since(TEA, after, 100)
+    assert [message.text for message in replay.messages] == TEXTS
+    assert replay.lost is None
 
 
 @promise
