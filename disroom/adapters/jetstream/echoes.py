@@ -28,7 +28,8 @@ class Echoes:
         connection.watch(connected=lambda: None, lost=self._lost)
 
     def expect(self, message_id: str, echoed: Echoed) -> None:
-        """Have it told once what becomes of a message; of two who ask, the later is told."""
+        """Have it told once what becomes of a message; whoever asked before is told `NoAnswer`."""
+        self.give_up(message_id)
         self._awaited[message_id] = echoed
 
     def forget(self, message_id: str) -> None:

@@ -383,3 +383,14 @@ async def test_a_lost_connection_takes_live_copies_with_it(bench: Bench) -> None
     bench.proxy.cut()
     await eventually(lambda: not bench.connection.connected)
     assert not bench.echoes._awaited
+
+
+@promise
+async def test_of_two_who_wait_for_the_same_message_none_waits_for_ever(bench: Bench) -> None:
+    """The earlier one asks the stream, which answers with the seq of the first."""
+    echoed = Echoed(bench, Clock())
+    echoed.publish("m1")
+    echoed.publish("m1")
+    bench.echoes.seen("m1", 1)
+    assert echoed.told == [Acknowledged(1)]
+    assert not bench.echoes._awaited
