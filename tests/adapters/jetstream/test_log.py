@@ -357,7 +357,7 @@ async def test_a_killed_server_loses_nothing_that_was_acknowledged(
 ) -> None:
     """Through a crash of NATS everybody sees the same, in the same order, and nothing twice."""
     server = new_nats()
-    logs = NatsLogs(settings_for(unique))
+    logs = NatsLogs(settings_for(unique, max_messages_per_room=0))
     here, there = await logs.log(server.url), await logs.log(server.url)
     followers = [await following(here), await following(there)]
     talks = [Talk(here, "ann"), Talk(there, "bob"), Talk(there, "cat")]

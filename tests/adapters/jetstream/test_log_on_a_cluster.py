@@ -26,7 +26,7 @@ from tests.processes.nats_cluster import NatsCluster
 async def logs(unique: str, nats_cluster: NatsCluster) -> AsyncIterator[NatsLogs]:
     """Instances on a stream with a replica on each node, all of which run."""
     nats_cluster.start()
-    made = NatsLogs(settings_for(unique, replicas=3))
+    made = NatsLogs(settings_for(unique, replicas=3, max_messages_per_room=0))
     yield made
     await made.close()
 
