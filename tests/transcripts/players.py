@@ -116,6 +116,19 @@ class Player:
 
         eventually_blocking(answered, self.patience, "the answer is to try again")
 
+    def ask_until(self, line: bytes, answer: Line) -> None:
+        """Send a line, again and again, until the next line is this; raises Mismatch if none is."""
+        deadline = time.monotonic() + self.patience
+        while True:
+            self.send(line, whole_line=True)
+            received = self._next_line()
+            answered = received is not None and self._is(answer, received)
+            if received is None or (not answered and time.monotonic() > deadline):
+                self._refuse([answer.text])
+            self._compared += len(received) + len(self._received_end)
+            if answered:
+                return
+
     def receive_nothing(self) -> None:
         """See that an answer is the next that comes; raises Mismatch."""
         self.send(b"/ping", whole_line=True)

@@ -39,6 +39,7 @@ _PEOPLE: _Forms = (
     _form(r"receives (.+)", Stage.receive_hex),
     _form(r"skips to (.+)", Stage.skip),
     _form(r"retries (.+)", Stage.retry),
+    _form(r"asks (.+) until (.+)", Stage.ask_until),
     _form(r"hears nothing", Stage.receive_nothing),
     _form(r"stops reading", Stage.be_deaf),
     _form(r"reads on", Stage.read_on),

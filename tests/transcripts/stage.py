@@ -160,6 +160,10 @@ class Stage:
         """Send a line until the answer is not to try again."""
         self._player(who).retry(parse_text(text)[0])
 
+    def ask_until(self, who: str, text: str, answer: str) -> None:
+        """Send a line, again and again, until this is the answer."""
+        self._player(who).ask_until(parse_text(text)[0], Line.parse(answer))
+
     def receive_nothing(self, who: str) -> None:
         """See that nothing has come."""
         self._player(who).receive_nothing()

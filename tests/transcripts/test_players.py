@@ -119,3 +119,14 @@ def test_skipping_ends_at_the_line(peer: Peer) -> None:
     peer.player.receive(*lines("c"))
     with pytest.raises(Mismatch, match="expected: b"):
         peer.player.skip_to(line)
+
+
+def test_asking_ends_with_the_answer_that_is_waited_for(peer: Peer) -> None:
+    """What follows it is compared; another answer in the end is a mismatch."""
+    peer.says("no\r\nno\r\nyes\r\nmore\r\nno\r\n")
+    (yes,) = lines("yes")
+    peer.player.ask_until(b"well?", yes)
+    peer.player.receive(*lines("more"))
+    with pytest.raises(Mismatch, match="expected: yes"):
+        peer.player.ask_until(b"well?", yes)
+    assert peer.connection.recv(100).count(b"well?") >= 4
