@@ -72,6 +72,7 @@ def test_interest(chat: Chat, clients: Clients, nats: NatsServer) -> None:
     say(ann, "<1>", "<2>")
     ann.send_line("exit")
     ann.expect("Goodbye")
+    ben.expect("ann: <2>")
     assert history(ben, "tea") == ["<1>", "<2>"]
     ben.send_line("leave tea")
     ben.expect("Left room tea")
