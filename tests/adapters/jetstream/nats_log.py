@@ -85,6 +85,13 @@ class Follower:
         )
 
 
+async def following(log: JetStreamRoomLog, recent: int = 0) -> Follower:
+    """A follower of the tea room."""
+    follower = Follower()
+    await log.follow(TEA, follower, recent)
+    return follower
+
+
 @dataclass(slots=True)
 class NatsLogs:
     """Makes instances on one stream, and stops them at its end.

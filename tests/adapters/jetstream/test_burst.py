@@ -17,9 +17,9 @@ from disroom.chat.events import Draft
 from tests.adapters.jetstream.nats_log import (
     RUM,
     TEA,
-    Follower,
     NatsLogs,
     draft,
+    following,
     settings_for,
     stored_texts,
 )
@@ -60,13 +60,6 @@ class Burst:
 def drafts(*texts: str) -> list[Draft]:
     """What alice says, with these for ids as well."""
     return [draft(text, id_=f"id-{text}") for text in texts]
-
-
-async def following(log: JetStreamRoomLog) -> Follower:
-    """A follower of the tea room."""
-    follower = Follower()
-    await log.follow(TEA, follower, 0)
-    return follower
 
 
 def stored(server: NatsServer, logs: NatsLogs) -> list[str]:

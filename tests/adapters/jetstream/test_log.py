@@ -21,6 +21,7 @@ from tests.adapters.jetstream.nats_log import (
     Talk,
     delete_stream,
     draft,
+    following,
     settings_for,
     stored_texts,
 )
@@ -30,13 +31,6 @@ from tests.processes.nats import NatsServer
 from tests.processes.nats_proxy import NatsProxy
 
 NewNats = Callable[..., NatsServer]
-
-
-async def following(log: JetStreamRoomLog, recent: int = 0) -> Follower:
-    """A follower of the tea room."""
-    follower = Follower()
-    await log.follow(TEA, follower, recent)
-    return follower
 
 
 async def say(log: JetStreamRoomLog, *texts: str) -> list[int]:

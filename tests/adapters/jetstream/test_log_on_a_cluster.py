@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 import pytest_twisted
 from twisted.internet.defer import Deferred, DeferredList
 
-from disroom.adapters.jetstream.log import JetStreamRoomLog
 from tests.adapters.jetstream.nats_log import (
     TEA,
     Follower,
     NatsLogs,
     Talk,
     draft,
+    following,
     settings_for,
     stored_texts,
 )
@@ -29,13 +29,6 @@ async def logs(unique: str, nats_cluster: NatsCluster) -> AsyncIterator[NatsLogs
     made = NatsLogs(settings_for(unique, replicas=3, max_messages_per_room=0))
     yield made
     await made.close()
-
-
-async def following(log: JetStreamRoomLog) -> Follower:
-    """A follower of the tea room."""
-    follower = Follower()
-    await log.follow(TEA, follower, 0)
-    return follower
 
 
 @promise
