@@ -19,7 +19,7 @@ from nats.errors import ProtocolError
 from twisted.internet.defer import Deferred
 
 from disroom.adapters.aio import soon
-from disroom.adapters.nats.client import DirectClient, supported
+from disroom.adapters.nats.client import GATHER_SECONDS, DirectClient, supported
 from disroom.adapters.nats.message import Incoming, parse_headers
 from tests.contract.witness import promise
 
@@ -174,26 +174,88 @@ class Written(TcpTransport):
         self.writes.append(b"".join(lines))
 
 
+HEAD = b"NATS/1.0\r\nA: b\r\n\r\n"
+
+
+def frames(*numbers: int) -> bytes:
+    """What `publish` sends of these."""
+    frame = b"HPUB a.b re.ply 18 23\r\nNATS/1.0\r\nA: b\r\n\r\ndata%d\r\n"
+    return b"".join(frame % number for number in numbers)
+
+
+def publish(client: DirectClient, *numbers: int) -> None:
+    """Publish a message for each number."""
+    for number in numbers:
+        client.send("a.b", b"data%d" % number, "re.ply", HEAD)
+
+
+class Writing:
+    """A client that is connected, and what it writes."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.transport = Written()
+        self.client = DirectClient(lambda: self.now)
+        self.client._status, self.client._transport = Client.CONNECTED, self.transport
+
+    @property
+    def writes(self) -> list[bytes]:
+        """Each of them."""
+        return self.transport.writes
+
+
 @promise
 async def test_what_is_published_in_one_turn_leaves_in_one_write() -> None:
-    """However many talk at once, in their order; after the connection has ended nothing leaves."""
-    client, transport = DirectClient(), Written()
-    client._status, client._transport = Client.CONNECTED, transport
-    for number in range(3):
-        client.send("a.b", b"data%d" % number, "re.ply", b"NATS/1.0\r\nA: b\r\n\r\n")
-    assert transport.writes == []
+    """However many talk at once, in their order, after one turn that brought nothing more."""
+    writing = Writing()
+    publish(writing.client, 0, 1, 2)
+    assert writing.writes == []
     await turn()
-    frame = b"HPUB a.b re.ply 18 23\r\nNATS/1.0\r\nA: b\r\n\r\ndata%d\r\n"
-    assert transport.writes == [b"".join(frame % number for number in range(3))]
-    client.send("a.b", b"data3", "re.ply", b"NATS/1.0\r\nA: b\r\n\r\n")
-    client._status = Client.CLOSED
     await turn()
-    assert len(transport.writes) == 1
-    client._status = Client.CONNECTED
-    client.write_now()
-    assert transport.writes[1:] == [frame % 3]
-    client.write_now()
-    assert len(transport.writes) == 2
+    assert writing.writes == [frames(0, 1, 2)]
+    publish(writing.client, 3)
+    await turn()
+    await turn()
+    assert writing.writes[1:] == [frames(3)]
+
+
+@promise
+async def test_what_turn_after_turn_publishes_leaves_in_one_write() -> None:
+    """Each turn that brings something may be followed by one that does, too."""
+    writing = Writing()
+    for number in range(5):
+        publish(writing.client, number)
+        await turn()
+    assert writing.writes == []
+    await turn()
+    assert writing.writes == [frames(0, 1, 2, 3, 4)]
+
+
+@promise
+async def test_a_message_waits_for_others_no_longer_than_a_millisecond() -> None:
+    """Where every turn brings more, forever."""
+    writing = Writing()
+    for number in range(6):
+        publish(writing.client, number)
+        writing.now += GATHER_SECONDS * 0.4
+        await turn()
+    assert writing.writes == [frames(0, 1, 2), frames(3, 4, 5)]
+
+
+@promise
+async def test_what_is_published_can_be_written_now() -> None:
+    """Once, and in front of what follows; after the connection has ended nothing leaves."""
+    writing = Writing()
+    publish(writing.client, 0)
+    writing.client.write_now()
+    writing.client.write_now()
+    assert writing.writes == [frames(0)]
+    publish(writing.client, 1)
+    writing.client._status = Client.CLOSED
+    await turn()
+    await turn()
+    writing.client.write_now()
+    assert len(writing.writes) == 1
 
 
 async def turn() -> None:
