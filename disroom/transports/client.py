@@ -227,16 +227,23 @@ class Client:
             self._end_is_put = True
             self.put(_INPUT_ENDED, last=True)
 
+    def end_with(self, item: Any) -> None:
+        """Read nothing more, and have this carried out after all that was asked before it.
+
+        Args:
+            item: Why nothing more can be read. It is put once, and no end of the input after it.
+        """
+        if not self.closing and not self._end_is_put:
+            self._end_is_put = True
+            self.intake.stop()
+            self._read(False)
+            self.put(item, last=True)
+
     def _read(self, on: bool) -> None:
         if on:
             self._transport.resumeProducing()
         else:
             self._transport.pauseProducing()
-
-    def stop_reading(self) -> None:
-        """Read nothing more, whatever happens; what was asked before is carried out."""
-        self.intake.stop()
-        self._read(False)
 
     def _obey(self, item: Any) -> Awaitable[None]:
         """Carry out an item; no coroutine, since every message passes here."""
@@ -314,8 +321,17 @@ class Client:
         self.session.close(error.code.replace("-", " ") if error else "", by=self)
         self.hang_up(self._speech.farewell(error))
 
-    def drop(self, last: bytes = b"") -> None:
-        """Send the last bytes and close; the session is left as by a connection that was lost."""
+    async def close_for(self, fault: ChatError) -> None:
+        """Say goodbye and close, once all that was sent before the fault is stored."""
+        await self.session.sent()
+        self.close(fault)
+
+    async def drop(self, last: bytes = b"") -> None:
+        """Send the last bytes and close, once all that was sent is stored.
+
+        The session is left as by a connection that was lost.
+        """
+        await self.session.sent()
         if not self.closing:
             self.session.disconnected(self)
             self.hang_up(last)

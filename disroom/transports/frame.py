@@ -44,8 +44,7 @@ class FrameProtocol(Protocol):
                 self._client.heard()
                 self._client.put(body, last=from_messagepack.may_exit(body))
         if self._decoder.fault:
-            self._client.stop_reading()
-            self._client.put(self._decoder.fault, last=True)
+            self._client.end_with(self._decoder.fault)
 
     def _take(self, on: bool) -> None:
         self._client.intake.waits(0 if on else LOOK_AHEAD)

@@ -68,6 +68,13 @@ class LineSettings(ClientSettings):
     telnet: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Unreadable:
+    """In the lane: what follows cannot be read."""
+
+    why: ChatError
+
+
 @implementer(IHalfCloseableProtocol)
 class LineProtocol(LineReceiver):
     """One connection that speaks lines.
@@ -146,8 +153,7 @@ class LineProtocol(LineReceiver):
                 self._cut(lines)
         if plain:
             return
-        if self._telnet.fault and not self.client.closing:
-            self.client.close(self._telnet.fault)
+        self._end_input()
         self.client.intake.took_overhead(self._telnet.take_size())
 
     def _is_next_line(self, data: bytes) -> bool:
@@ -210,7 +216,7 @@ class LineProtocol(LineReceiver):
             self.line_mode = 1
             self._rest = rest
         elif self._skipped > self.MAX_LENGTH * ENDLESS_LINES:
-            self.client.close(LineTooLong(self.MAX_LENGTH))
+            self.client.end_with(_Unreadable(LineTooLong(self.MAX_LENGTH)))
 
     def readConnectionLost(self) -> None:
         """Take what is there as the last line, though it has no end."""
@@ -218,7 +224,11 @@ class LineProtocol(LineReceiver):
         self._end_input()
 
     def _end_input(self) -> None:
-        if not self.client.input_ended or self.paused:
+        if self.paused:
+            return
+        if fault := self._telnet.fault:
+            self.client.end_with(_Unreadable(fault))
+        if not self.client.input_ended:
             return
         if self._buffer and self.line_mode:
             last, self._buffer = self._buffer, b""
@@ -236,11 +246,12 @@ class LineProtocol(LineReceiver):
 
     # What the client asks.
 
-    async def obey(self, item: bytes | ChatError) -> None:
+    async def obey(self, item: bytes | ChatError | _Unreadable) -> None:
         """Carry out a line, or say what is wrong with it."""
         try:
-            if isinstance(item, ChatError):
-                raise item
+            if not isinstance(item, bytes):
+                await self._refuse(item)
+                return
             rest = self._obey_line(decode_line(item))
             if rest is not None:
                 await rest
@@ -250,6 +261,11 @@ class LineProtocol(LineReceiver):
         except Exception:
             self._say("Error: this server made a mistake; try something else (internal)")
             raise
+
+    async def _refuse(self, item: ChatError | _Unreadable) -> None:
+        if isinstance(item, ChatError):
+            raise item
+        await self.client.close_for(item.why)
 
     def _obey_line(self, line: str) -> Awaitable[object] | None:
         """Carry out a line, and return what is still to be waited for.

@@ -48,7 +48,7 @@ class Peer:
                 raise item
             request = self._decoder.decode(item)
         except ChatError as error:
-            self._client.close(error)
+            await self._client.close_for(error)
             return
         try:
             await self._carry_out(request)

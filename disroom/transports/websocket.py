@@ -71,7 +71,7 @@ class _Speech(Peer):
     async def obey(self, item: Any) -> None:
         """Carry out one request, or close where the client does."""
         if isinstance(item, Closed):
-            self._client.drop(close_frame(item.code, item.fault))
+            await self._client.drop(close_frame(item.code, item.fault))
         else:
             await super().obey(item)
 
@@ -141,7 +141,8 @@ class WebSocketProtocol(Protocol):
                     self._decide(kind)
                 self._client.heard()
                 if kind is not self._kind:
-                    self._end(Closed(Code.UNSUPPORTED, "messages are all text or all binary"))
+                    why = Closed(Code.UNSUPPORTED, "messages are all text or all binary")
+                    self._client.end_with(why)
                     return
                 requests = from_json if kind is Opcode.TEXT else from_messagepack
                 self._client.put(message, last=requests.may_exit(message))
@@ -149,14 +150,10 @@ class WebSocketProtocol(Protocol):
         if pongs:
             self._client.outbox.write_first(pongs)
         if closed := self._decoder.closed:
-            self._end(FrameTooLong(MOST_BYTES) if closed.code is Code.TOO_BIG else closed)
+            too_long = closed.code is Code.TOO_BIG
+            self._client.end_with(FrameTooLong(MOST_BYTES) if too_long else closed)
         else:
             self._client.intake.took_overhead(self._decoder.take_overhead())
-
-    def _end(self, why: Closed | ChatError) -> None:
-        """Read nothing more, and close once what was asked before is carried out."""
-        self._client.stop_reading()
-        self._client.put(why, last=True)
 
     def _decide(self, kind: Opcode) -> None:
         self._kind = kind

@@ -514,6 +514,23 @@ def test_what_cannot_be_read_ends_the_connection_with_the_reason(
     assert device.read() == []
 
 
+@pytest.mark.parametrize("bad", [encode(b"\xc1"), b"\xff\xff\xff\xff"])
+def test_what_was_sent_before_something_unreadable_is_stored(house: FrameHouse, bad: bytes) -> None:
+    """A program's mistake costs nothing of what it said before, in whichever rooms."""
+    device = house.program("dev", "tea", "pot")
+    house.instance.gate.hold("append")
+    rooms = ("tea", "tea", "pot", "tea")
+    sends = [device.request("send", room=room, text=f"{n}") for n, room in enumerate(rooms)]
+    device.type(b"".join([*sends, bad, device.request("send", room="tea", text="no")]))
+    assert device.read() == []
+    assert not device.closed
+    house.instance.gate.release()
+    told = [m["type"] for m in device.read() if m["type"] != "said"]
+    assert told == ["ok", "ok", "ok", "ok", "goodbye"]
+    assert (house.world.texts("tea"), house.world.texts("pot")) == (["0", "1", "3"], ["2"])
+    assert device.closed
+
+
 def test_after_a_length_that_is_too_great_nothing_is_read(house: FrameHouse) -> None:
     """A client that goes on and on is not read while what it asked before is carried out."""
     device = house.program("dev")

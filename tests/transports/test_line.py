@@ -435,6 +435,30 @@ def test_a_subnegotiation_without_end_closes(house: LineHouse) -> None:
     assert house.world.in_room("tea") == []
 
 
+@pytest.mark.parametrize("endless", [b"x" * 70_000, IAC + SB + b"x" * 6000])
+@pytest.mark.parametrize("crowd", [0, CROWDED])
+def test_what_was_sent_before_something_endless_is_stored(
+    house: LineHouse, endless: bytes, crowd: int
+) -> None:
+    """Whole lines before it are carried out, however many wait, and stored in whichever rooms."""
+    terminal = house.user("alice", "pot", "tea")
+    house.instance.gate.hold("append", "users")
+    said = b"users\nsend 0\nsend 1\nsend #pot 2\nsend 3\n" + b"ping\n" * crowd
+    terminal.type(said + endless, b"x")
+    assert "Goodbye!" not in terminal.raw().replace(IAC + DO + BINARY, b"").decode()
+    house.instance.gate.release()
+    terminal.type(b"x")
+    lines = terminal.read()
+    assert lines.count("Pong") == crowd
+    assert [line[-12:] for line in lines if "alice: " in line] == [
+        *("tea alice: 0", "tea alice: 1", "pot alice: 2", "tea alice: 3")
+    ]
+    assert lines[-2].startswith("Error: ")
+    assert lines[-1] == "Goodbye!"
+    assert (house.world.texts("tea"), house.world.texts("pot")) == (["0", "1", "3"], ["2"])
+    assert terminal.closed
+
+
 # Asking for a name.
 
 

@@ -305,6 +305,33 @@ def test_what_breaks_the_protocol_closes_with_its_code(
     assert browser.transport.disconnecting
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        b"\x81\x02{}",
+        b"\x81\x82\0\0\0\0[]",
+        b"\x81\xff\0\0\0\0\0\x01\0\x01\0\0\0\0" + b"x" * (MOST_BYTES + 1),
+        b"\x82\x81\0\0\0\0\x80",
+        b"\x88\x82\0\0\0\0\x03\xe8",
+    ],
+    ids=["not masked", "no request", "too long", "of the other kind", "a close"],
+)
+def test_what_was_sent_before_the_end_is_stored(house: WebHouse, end: bytes) -> None:
+    """Whether the client closes or breaks the protocol, and in whichever rooms it spoke."""
+    browser = house.member("alice", "tea", "pot")
+    house.instance.gate.hold("append")
+    sent = b""
+    for number, room in enumerate(("tea", "tea", "pot", "tea")):
+        request = {"op": "send", "id": 9 + number, "room": room, "text": f"{number}"}
+        sent += browser.wire.send(TextMessage(json.dumps(request)))
+    browser.type(sent + end)
+    assert browser.close_code is None
+    house.instance.gate.release()
+    assert browser.close_code is not None
+    assert (house.world.texts("tea"), house.world.texts("pot")) == (["0", "1", "3"], ["2"])
+    assert browser.transport.disconnecting
+
+
 def test_one_event_is_one_frame_for_everybody(house: WebHouse) -> None:
     """It is encoded once, with its frame, for all members."""
     one, two = house.member("one", "tea"), house.member("two", "tea")
