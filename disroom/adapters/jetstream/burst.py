@@ -31,6 +31,7 @@ from disroom.adapters.jetstream.publisher import (
     GaveUp,
     Publisher,
     head_of,
+    in_the_end,
     outcome_of,
 )
 from disroom.adapters.nats.connection import NatsConnection
@@ -225,7 +226,5 @@ class Bursts:
     ) -> Outcome:
         if self._clock.seconds() > deadline:
             return GaveUp("the message log did not answer")
-        try:
-            return await self._publisher.publish(subject, payload, message_id, deadline=deadline)
-        except NatsError as error:
-            return error
+        publishing = self._publisher.publish(subject, payload, message_id, deadline=deadline)
+        return await in_the_end(publishing)

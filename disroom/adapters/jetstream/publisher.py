@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred
@@ -173,14 +172,10 @@ class Publisher:
         self._watch(partial(self._inbox.give_up, reply), self._clock.seconds())
 
     def _on_the_side(
-        self, publishing: Coroutine[Any, Any, Acknowledged], done: Callable[[Outcome], None]
+        self, publishing: Awaitable[Acknowledged], done: Callable[[Outcome], None]
     ) -> None:
         async def finished() -> None:
-            try:
-                outcome: Outcome = await publishing
-            except NatsError as error:
-                outcome = error
-            self._tell(done, outcome)
+            self._tell(done, await in_the_end(publishing))
 
         ended = Deferred.fromCoroutine(finished())
         ended.addErrback(lambda failure: self._log.failure("While publishing", failure))
@@ -326,6 +321,14 @@ class Publisher:
 def head_of(message_id: str) -> bytes:
     """The header block of a message; for an id that is printable ASCII."""
     return f"{VERSION}{MESSAGE_ID}: {message_id}\r\n\r\n".encode()
+
+
+async def in_the_end(publishing: Awaitable[Acknowledged]) -> Outcome:
+    """What became of a message: its acknowledgement, or what would be raised."""
+    try:
+        return await publishing
+    except NatsError as error:
+        return error
 
 
 def outcome_of(answer: Incoming | NatsError) -> Outcome:
