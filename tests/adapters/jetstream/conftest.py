@@ -1,4 +1,4 @@
-"""Instances on a stream of the worker's nats-server, and a proxy before it."""
+"""Instances on a stream of a nats-server with a proxy before it, or of a cluster."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 import pytest_twisted
 
 from tests.processes.nats import NatsServer
+from tests.processes.nats_cluster import NatsCluster
 from tests.processes.nats_proxy import NatsProxy
 
 if TYPE_CHECKING:
@@ -25,6 +26,17 @@ async def logs(unique: str, nats: NatsServer) -> AsyncIterator[NatsLogs]:
     yield made
     await made.close()
     delete_stream(nats, made.settings)
+
+
+@pytest_twisted.async_yield_fixture()  # type: ignore[untyped-decorator]  # it has no annotations
+async def replicated(unique: str, nats_cluster: NatsCluster) -> AsyncIterator[NatsLogs]:
+    """Instances on a stream with a replica on each of three nodes, all of which run."""
+    from tests.adapters.jetstream.nats_log import NatsLogs, settings_for  # as in `logs`
+
+    nats_cluster.start()
+    made = NatsLogs(settings_for(unique, replicas=3, max_messages_per_room=0))
+    yield made
+    await made.close()
 
 
 @pytest.fixture

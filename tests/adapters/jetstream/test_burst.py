@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import pytest
-import pytest_twisted
 from twisted.internet.defer import Deferred
 
 from disroom.adapters.aio import soon
@@ -210,15 +209,6 @@ async def test_a_log_that_is_away_costs_a_burst_no_more_than_one_message(
     burst = Burst(log, drafts(*TEXTS))
     await eventually(lambda: len(burst.told) == COUNT, 25.0)
     assert all(isinstance(result, NotStored) for result in burst.told)
-
-
-@pytest_twisted.async_yield_fixture()  # type: ignore[untyped-decorator]  # it has no annotations
-async def replicated(unique: str, nats_cluster: NatsCluster) -> AsyncIterator[NatsLogs]:
-    """Instances on a stream with a replica on each of three nodes."""
-    nats_cluster.start()
-    made = NatsLogs(settings_for(unique, replicas=3, max_messages_per_room=0))
-    yield made
-    await made.close()
 
 
 @promise

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
-import pytest_twisted
 from twisted.internet.defer import Deferred, DeferredList
 
 from tests.adapters.jetstream.nats_log import (
@@ -14,7 +11,6 @@ from tests.adapters.jetstream.nats_log import (
     Talk,
     draft,
     following,
-    settings_for,
     stored_texts,
 )
 from tests.contract.witness import promise
@@ -22,24 +18,17 @@ from tests.eventually import eventually
 from tests.processes.nats_cluster import NatsCluster
 
 
-@pytest_twisted.async_yield_fixture()  # type: ignore[untyped-decorator]  # it has no annotations
-async def logs(unique: str, nats_cluster: NatsCluster) -> AsyncIterator[NatsLogs]:
-    """Instances on a stream with a replica on each node, all of which run."""
-    nats_cluster.start()
-    made = NatsLogs(settings_for(unique, replicas=3, max_messages_per_room=0))
-    yield made
-    await made.close()
-
-
 @promise
-async def test_each_message_is_on_three_nodes(logs: NatsLogs, nats_cluster: NatsCluster) -> None:
+async def test_each_message_is_on_three_nodes(
+    replicated: NatsLogs, nats_cluster: NatsCluster
+) -> None:
     """With replicas = 3 the cluster keeps the messages and the topics on three nodes."""
-    log = await logs.log(*nats_cluster.urls)
+    log = await replicated.log(*nats_cluster.urls)
     await log.append(TEA, draft("a"))
     await log.set_topic(TEA, draft("topic", kind="topic"))
-    nats_cluster.wait_in_sync(logs.settings.name)
+    nats_cluster.wait_in_sync(replicated.settings.name)
     with nats_cluster.connect() as raw:
-        for stream in (logs.settings.name, f"KV_{logs.settings.bucket}"):
+        for stream in (replicated.settings.name, f"KV_{replicated.settings.bucket}"):
             info = raw.stream_info(stream)
             assert info["config"]["num_replicas"] == 3
             assert len(info["cluster"]["replicas"]) == 2 and info["cluster"]["leader"]
@@ -48,10 +37,10 @@ async def test_each_message_is_on_three_nodes(logs: NatsLogs, nats_cluster: Nats
 
 @promise
 async def test_a_lagging_replica_hides_nothing_that_was_seen(
-    logs: NatsLogs, nats_cluster: NatsCluster
+    replicated: NatsLogs, nats_cluster: NatsCluster
 ) -> None:
     """Who has the receipt of a message, or has seen it, reads it back at once, on any node."""
-    one, two, three = [await logs.log(node.url) for node in nats_cluster.nodes]
+    one, two, three = [await replicated.log(node.url) for node in nats_cluster.nodes]
     followers = [await following(log) for log in (one, two, three)]
     for number in range(200):
         log = (one, two, three)[number % 3]
@@ -67,17 +56,17 @@ async def test_a_lagging_replica_hides_nothing_that_was_seen(
 
 @promise
 async def test_a_killed_leader_loses_nothing_that_was_acknowledged(
-    logs: NatsLogs, nats_cluster: NatsCluster
+    replicated: NatsLogs, nats_cluster: NatsCluster
 ) -> None:
     """Through the death of the stream's leader everybody sees the same, in order, and once."""
-    members = [await logs.log(*nats_cluster.urls) for _ in range(3)]
+    members = [await replicated.log(*nats_cluster.urls) for _ in range(3)]
     followers = [await following(log) for log in members]
     talks = [Talk(log, name) for log, name in zip(members, ("ann", "bob", "cat"), strict=True)]
     for talk in talks:
         await talk.more()
-    leader = nats_cluster.stream_leader(logs.settings.name)
+    leader = nats_cluster.stream_leader(replicated.settings.name)
     leader.kill()
-    late = await logs.log(*nats_cluster.urls)
+    late = await replicated.log(*nats_cluster.urls)
     await late.follow(TEA, Follower(), 10)  # people can join meanwhile
     for talk in talks:
         await talk.more(seconds=30.0)
@@ -87,7 +76,7 @@ async def test_a_killed_leader_loses_nothing_that_was_acknowledged(
     await DeferredList([Deferred.fromCoroutine(talk.end()) for talk in talks])
     assert [talk.failed for talk in talks] == [[], [], []]
     with nats_cluster.connect() as raw:
-        stored = stored_texts(raw, logs.settings)
+        stored = stored_texts(raw, replicated.settings)
     assert sorted(stored) == sorted(text for talk in talks for text in talk.acknowledged)
     for talk, name in zip(talks, ("ann", "bob", "cat"), strict=True):
         assert [text for text in stored if text.startswith(name)] == talk.acknowledged
@@ -99,11 +88,11 @@ async def test_a_killed_leader_loses_nothing_that_was_acknowledged(
 
 @promise
 async def test_the_other_nodes_are_found_by_themselves(
-    logs: NatsLogs, nats_cluster: NatsCluster
+    replicated: NatsLogs, nats_cluster: NatsCluster
 ) -> None:
     """An instance that was given one node goes on with another when that one dies."""
     first = nats_cluster.nodes[0]
-    log = await logs.log(first.url)
+    log = await replicated.log(first.url)
     follower = await following(log)
     await log.append(TEA, draft("a"))
     first.kill()
