@@ -8,6 +8,7 @@ import pytest
 
 from tests.browser.chromium import SAID, Page
 from tests.cluster.chat import Chat, user
+from tests.processes.client import LineClient
 from tests.processes.disroom import DisroomProcess
 from tests.processes.ports import ReservedPort
 from tests.processes.text_client import Clients
@@ -15,6 +16,7 @@ from tests.processes.text_client import Clients
 pytestmark = pytest.mark.needs("chromium")
 
 Visit = Callable[..., Page]
+Apart = Callable[..., tuple[DisroomProcess, Page, LineClient]]
 
 ONLINE = "document.body.dataset.connection === 'online'"
 OFFLINE = "document.body.dataset.connection !== 'online'"
@@ -64,6 +66,26 @@ WOVEN = """async () => {
 NOTHING_UNSENT = "document.querySelectorAll('.unsent').length === 0"
 
 
+@pytest.fixture
+def apart(chat: Chat, web_port: ReservedPort, visit: Visit, clients: Clients) -> Apart:
+    """Let alice's page be on a server of its own and bob on another, both in the tea room.
+
+    Keyword arguments are settings of the chat; with `held` see `HELD`.
+    """
+
+    def enter(*, held: bool = False, **settings: str) -> tuple[DisroomProcess, Page, LineClient]:
+        chat.settings.update({f"DISROOM_{name.upper()}": settings[name] for name in settings})
+        server = chat.instance(options=[f"--web=127.0.0.1:{web_port.number}"])
+        other = chat.instance()
+        alice = visit(server)
+        if held:
+            alice.evaluate(HELD)
+        alice.enter("alice", "tea")
+        return server, alice, user(clients, other, "bob", "tea")
+
+    return enter
+
+
 def test_a_reload_keeps_the_session(server: DisroomProcess, visit: Visit, clients: Clients) -> None:
     """Name, rooms and what was said are there again, and nobody sees anybody come or go."""
     alice = visit(server)
@@ -92,14 +114,9 @@ def test_a_reload_keeps_the_session(server: DisroomProcess, visit: Visit, client
     assert not [line for line in seen if "alice joined" in line or "alice left" in line]
 
 
-def test_the_page_goes_on_when_a_killed_server_is_back(
-    chat: Chat, server: DisroomProcess, visit: Visit, clients: Clients
-) -> None:
+def test_the_page_goes_on_when_a_killed_server_is_back(apart: Apart) -> None:
     """What was said on another server meanwhile is there, what was written meanwhile is sent."""
-    other = chat.instance()
-    alice = visit(server)
-    alice.enter("alice", "tea")
-    bob = user(clients, other, "bob", "tea")
+    server, alice, bob = apart()
     bob.send_line("send before")
     alice.says("before")
     server.kill()
@@ -123,14 +140,9 @@ def test_the_page_goes_on_when_a_killed_server_is_back(
     alice.reads("#me", "alice")
 
 
-def test_a_message_on_its_way_when_the_server_dies_is_sent_once(
-    chat: Chat, server: DisroomProcess, visit: Visit, clients: Clients
-) -> None:
+def test_a_message_on_its_way_when_the_server_dies_is_sent_once(apart: Apart) -> None:
     """Whether it was stored before is not known: its key tells, however often it is sent."""
-    other = chat.instance()
-    alice = visit(server)
-    alice.enter("alice", "tea")
-    bob = user(clients, other, "bob", "tea")
+    server, alice, bob = apart()
     for number in range(20):
         alice.write(f"line {number}")
     server.kill()
@@ -188,18 +200,9 @@ def test_a_session_that_is_over_begins_anew(
     alice.reads(SAID, "before", "written while away", "after")
 
 
-def test_a_session_that_is_over_misses_nothing(
-    chat: Chat, web_port: ReservedPort, visit: Visit, clients: Clients
-) -> None:
+def test_a_session_that_is_over_misses_nothing(apart: Apart) -> None:
     """Its grace is over: in the new one the page reads in the history what it has not seen."""
-    chat.settings["DISROOM_PRESENCE_GRACE"] = "1s"
-    server = chat.instance(
-        instance_name="one", options=[f"--web=127.0.0.1:{web_port.number}"], admin=None
-    )
-    other = chat.instance()
-    alice = visit(server)
-    alice.enter("alice", "tea")
-    bob = user(clients, other, "bob", "tea")
+    server, alice, bob = apart(presence_grace="1s")
     alice.write("before")
     bob.expect("alice: before")
     server.kill()
@@ -217,17 +220,9 @@ def test_a_session_that_is_over_misses_nothing(
     alice.reads(".gap-line")
 
 
-def test_a_message_whose_answer_was_lost_is_found_in_the_history(
-    chat: Chat, web_port: ReservedPort, visit: Visit, clients: Clients
-) -> None:
+def test_a_message_whose_answer_was_lost_is_found_in_the_history(apart: Apart) -> None:
     """In a new session its key says nothing; it is not sent again all the same."""
-    chat.settings["DISROOM_PRESENCE_GRACE"] = "1s"
-    server = chat.instance(options=[f"--web=127.0.0.1:{web_port.number}"])
-    other = chat.instance()
-    alice = visit(server)
-    alice.evaluate(HELD)
-    alice.enter("alice", "tea")
-    bob = user(clients, other, "bob", "tea")
+    server, alice, bob = apart(held=True, presence_grace="1s")
     alice.write("before")
     alice.says("before")
     alice.evaluate("() => { window.socket.onmessage = null; }")
@@ -246,17 +241,9 @@ def test_a_message_whose_answer_was_lost_is_found_in_the_history(
     alice.reads(SAID, "before", "stored, and not heard", "after")
 
 
-def test_a_rooms_first_message_whose_answer_was_lost_is_found_in_the_history(
-    chat: Chat, web_port: ReservedPort, visit: Visit, clients: Clients
-) -> None:
+def test_a_rooms_first_message_whose_answer_was_lost_is_found_in_the_history(apart: Apart) -> None:
     """The page had seen nothing of the room; and much more was said than joining shows."""
-    chat.settings["DISROOM_PRESENCE_GRACE"] = "1s"
-    server = chat.instance(options=[f"--web=127.0.0.1:{web_port.number}"])
-    other = chat.instance()
-    alice = visit(server)
-    alice.evaluate(HELD)
-    alice.enter("alice", "tea")
-    bob = user(clients, other, "bob", "tea")
+    server, alice, bob = apart(held=True, presence_grace="1s")
     alice.evaluate("() => { window.socket.onmessage = null; }")
     alice.write("stored, and not heard")
     bob.expect("alice: stored, and not heard")
@@ -273,17 +260,9 @@ def test_a_rooms_first_message_whose_answer_was_lost_is_found_in_the_history(
     alice.reads(SAID, "stored, and not heard", *meanwhile, "after")
 
 
-def test_a_connection_lost_again_while_the_missed_is_fetched_loses_nothing(
-    chat: Chat, web_port: ReservedPort, visit: Visit, clients: Clients
-) -> None:
+def test_a_connection_lost_again_while_the_missed_is_fetched_loses_nothing(apart: Apart) -> None:
     """What comes live meanwhile is newer than what is missing, and does not hide it."""
-    chat.settings["DISROOM_PRESENCE_GRACE"] = "1s"
-    server = chat.instance(options=[f"--web=127.0.0.1:{web_port.number}"])
-    other = chat.instance()
-    alice = visit(server)
-    alice.evaluate(HELD)
-    alice.enter("alice", "tea")
-    bob = user(clients, other, "bob", "tea")
+    server, alice, bob = apart(held=True, presence_grace="1s")
     alice.write("before")
     alice.says("before")
     server.kill()
@@ -308,16 +287,9 @@ def test_what_was_missed_goes_where_its_seq_says(server: DisroomProcess, visit: 
     assert alice.evaluate(WOVEN) == ["old log", "hi", 1, 2, "gap", 7, 8, "late note", 9, 10]
 
 
-def test_after_a_reload_a_session_that_is_over_misses_nothing(
-    chat: Chat, web_port: ReservedPort, visit: Visit, clients: Clients
-) -> None:
+def test_after_a_reload_a_session_that_is_over_misses_nothing(apart: Apart) -> None:
     """The page has nothing of the room by then, and what it had can be had again."""
-    chat.settings["DISROOM_PRESENCE_GRACE"] = "1s"
-    server = chat.instance(options=[f"--web=127.0.0.1:{web_port.number}"])
-    other = chat.instance()
-    alice = visit(server)
-    alice.enter("alice", "tea")
-    bob = user(clients, other, "bob", "tea")
+    _, alice, bob = apart(presence_grace="1s")
     alice.write("before")
     alice.says("before")
     alice.visit("about:blank")
@@ -329,16 +301,9 @@ def test_after_a_reload_a_session_that_is_over_misses_nothing(
     alice.reads(SAID, "before", *(f"meanwhile {number}" for number in range(50)))
 
 
-def test_what_can_no_longer_be_had_is_marked(
-    chat: Chat, web_port: ReservedPort, visit: Visit, clients: Clients
-) -> None:
+def test_what_can_no_longer_be_had_is_marked(apart: Apart) -> None:
     """The room keeps ten messages and thirty were missed: the page says which are gone."""
-    chat.settings["DISROOM_STREAM_MAX_MESSAGES_PER_ROOM"] = "10"
-    server = chat.instance(options=[f"--web=127.0.0.1:{web_port.number}"])
-    other = chat.instance()
-    alice = visit(server)
-    alice.enter("alice", "tea")
-    bob = user(clients, other, "bob", "tea")
+    server, alice, bob = apart(stream_max_messages_per_room="10")
     bob.send_line("send before")
     alice.says("before")
     server.kill()
