@@ -321,7 +321,8 @@ class LineProtocol(LineReceiver):
         self._say(PONG)
 
     async def _help(self, command: commands.Help) -> None:
-        self._say(*help_lines(command.verb))
+        history_most = self.client.reception.hub.limits.history_most
+        self._say(*help_lines(command.verb, history_most))
 
     async def _motd(self, _: commands.ShowMotd) -> None:
         motd = self._owner.settings.motd

@@ -43,7 +43,7 @@ from disroom.chat.replies import (
     Whois,
 )
 from disroom.chat.stored import Topic
-from disroom.wire.verbs import VERBS, find_verb
+from disroom.wire.verbs import VERBS, Verb, find_verb
 
 PROMPT = b"Enter your user ID: "
 """The one thing that is sent without a line end."""
@@ -66,14 +66,24 @@ def error_line(error: ChatError) -> str:
     return f"Error: {error.message} ({error.code})"
 
 
-def help_lines(name: str | None) -> tuple[str, ...]:
-    """Explain the verb of this name, or all."""
+def help_lines(name: str | None, history_most: int) -> tuple[str, ...]:
+    """Explain the verb of this name, or all.
+
+    Args:
+        name: None for all.
+        history_most: Messages that ``history`` shows at the most.
+    """
+
+    def about(verb: Verb) -> str:
+        bound = f", at most {history_most} lines" if verb.name == "history" else ""
+        return f"{verb.about}{bound}"
+
     if name:
         verb = find_verb(name)
-        return (f"-- {verb.syntax}: {verb.about}",)
+        return (f"-- {verb.syntax}: {about(verb)}",)
     width = max(len(v.syntax) for v in VERBS)
     return (
-        *(f"  {v.syntax:<{width}}  {v.about}" for v in VERBS),
+        *(f"  {v.syntax:<{width}}  {about(v)}" for v in VERBS),
         "-- a leading / or # is fine, as in /join #tea",
     )
 

@@ -181,7 +181,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("users", "users [ROOM]", "see who is in a room", lambda r: ListUsers(_room_or_none(r))),
     Verb("rooms", "rooms", "see the rooms with people", _alone(ListRooms())),
     Verb("topic", "topic [TEXT|-]", "see or set the topic; - takes it away", _topic),
-    Verb("history", "history [N] [before SEQ]", "read back, at most 1000 lines", _history),
+    Verb("history", "history [N] [before SEQ]", "read back", _history),
     Verb("away", "away [TEXT]", "be away, or be back", lambda r: SetAway(r or None)),
     Verb("ignore", "ignore NICK", "hide what somebody says", lambda r: Ignore(_nick(r), True)),
     Verb("unignore", "unignore NICK", "show it again", lambda r: Ignore(_nick(r), False)),

@@ -564,10 +564,19 @@ def test_the_question_may_be_answered_before_it_is_asked(house: LineHouse) -> No
 # Verbs of the connection.
 
 
+def test_help_tells_how_much_may_be_read_back() -> None:
+    """The number that the server is configured with, which is what `history` shows at the most."""
+    terminal = LineHouse(limits=Limits(history_most=2)).user("alice", "tea")
+    (line,) = terminal.ask("help history")
+    assert line.endswith(", at most 2 lines")
+    *shown, _ = terminal.ask("send 1", "send 2", "send 3", "history 3")[3:]
+    assert [text[-1] for text in shown] == ["2", "3"]
+
+
 def test_help_explains_all_verbs_or_one(house: LineHouse) -> None:
     """Who asks for help gets it, also about a verb that is no verb."""
     terminal = house.connect()
-    assert terminal.ask("help") == list(help_lines(None))
+    assert terminal.ask("help") == list(help_lines(None, 1000))
     (line,) = terminal.ask("help /join")
     assert line.startswith("-- join ROOM: ")
     assert terminal.ask("help x")[0].endswith("(unknown-command)")
@@ -907,7 +916,7 @@ def test_a_flood_of_help_leaves_in_pieces(house: LineHouse) -> None:
     terminal.transport.write = lambda data: sizes.append(len(data))
     terminal.type(b"help\n" * 1000)
     terminal.raw()
-    help_bytes = sum(len(line) + 2 for line in help_lines(None))
+    help_bytes = sum(len(line) + 2 for line in help_lines(None, 1000))
     assert sum(sizes) == 1000 * help_bytes
     assert max(sizes) <= ANSWER_BYTES + help_bytes
     assert not terminal.paused
