@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall
@@ -245,7 +246,7 @@ class WebSocketResource(Resource):
 
     @staticmethod
     def _refuse(request: Request, status: int, why: str) -> bytes:
-        request.setResponseCode(status)
+        request.setResponseCode(status, HTTPStatus(status).phrase.encode())  # Twisted has no 426
         if status == 426:
             request.setHeader(b"sec-websocket-version", VERSION)
         request.setHeader(b"content-type", b"text/plain; charset=utf-8")

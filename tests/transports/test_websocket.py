@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -210,7 +211,8 @@ def test_what_is_no_handshake_of_ours_is_refused_in_words(
     """Nothing of it becomes a session, and version 13 is asked for."""
     browser = house.browser(**{header: value})
     assert browser.answered is not None
-    assert browser.answered.startswith(f"HTTP/1.1 {status} ".encode())
+    first_line = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+    assert browser.answered.startswith(first_line.encode())
     assert (b"Sec-Websocket-Version: 13" in browser.answered) is (status == 426)
     assert not house.instance.hub.sessions
 
