@@ -74,6 +74,7 @@ def _latency(results: Results) -> list[str]:
 def _storing(results: Results) -> list[str]:
     rows = []
     names = {"storing bare": "publish_async, nats-py", "storing": "one instance"}
+    names |= {"storing heard": "the same, in rooms of five"}
     names |= {"storing workers": "two workers behind one port"}
     names |= {"storing busy workers": "two workers, 100 senders"}
     for prefix, name in names.items():

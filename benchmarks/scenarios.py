@@ -17,6 +17,7 @@ from benchmarks.load import Load, entered
 from benchmarks.shapes import (
     CONNECTIONS,
     FANOUT,
+    HEARD,
     INSTANCES,
     MEMBERS,
     RATED,
@@ -71,6 +72,7 @@ class Plan:
             Scenario("latency, two instances", partial(latency, self, 2)),
             Scenario("storing, bare nats-py", partial(bare_storing, self)),
             Scenario("storing", partial(storing, self)),
+            Scenario("storing, heard by others", partial(heard, self)),
             Scenario("storing, two workers", partial(workers, self)),
             *(Scenario(f"fan-out {shape}", partial(fan_out, self, shape)) for shape in FANOUT),
             Scenario("verbs, alone", lambda stage: verbs.idle(stage, self.times)),
@@ -143,6 +145,16 @@ def storing(plan: Plan, stage: Stage) -> Figures:
         "storing per_s": cost.messages / cost.seconds,
         "storing cpu_us": cost.cpu_us_per_message,
         "storing generator_percent": cost.busy,
+    }
+
+
+def heard(plan: Plan, stage: Stage) -> Figures:
+    """The same while four others in each room hear it."""
+    cost = _full_speed(plan, stage, DISROOM, HEARD)
+    return {
+        "storing heard per_s": cost.messages / cost.seconds,
+        "storing heard cpu_us": cost.cpu_us_per_message,
+        "storing heard generator_percent": cost.busy,
     }
 
 

@@ -32,3 +32,12 @@ def test_what_cannot_be_measured_here_is_told_and_is_no_failure() -> None:
     assert "NOT MEASURED: connecting: too few open files" in lines
     assert "the same, 10,000 in one room not measured - <= 8192 bytes" in lines
     assert not any(line.startswith("FAILED:") for line in lines)
+
+
+def test_a_message_is_told_apart_from_its_deliveries() -> None:
+    """What four members more take, and one takes a fourth of, is not the message's."""
+    found = Results()
+    found.add({"storing cpu_us": 28.0, "storing heard cpu_us": 48.0})
+    lines = lines_of(found)
+    assert "a stored message, before its deliveries met 23 <= 25 us" in lines
+    assert "a stored message and one delivery missed 28 <= 25 us" in lines
