@@ -39,7 +39,7 @@ STORING = Shape(50, 1)
 """Fifty people, each waiting for its receipt, with nobody else to deliver to."""
 
 HEARD = Shape(50, 5)
-"""The same with four others in each room: what a delivery takes in such company, to tell it apart."""
+"""The same with four others in each room: what a delivery takes in such company."""
 
 MEMBERS = (10, 100, 1000)
 ROOMS = (1, 10, 100)
