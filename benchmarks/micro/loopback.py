@@ -20,7 +20,8 @@ from disroom.adapters.jetstream.feed import RoomFeed
 from disroom.adapters.jetstream.log import JetStreamRoomLog
 from disroom.adapters.jetstream.stream import StreamSettings
 from disroom.adapters.memory.courier import MemoryCourier, MemoryPost
-from disroom.adapters.memory.presence import MemoryPresence, MemoryPresenceStore
+from disroom.adapters.memory.presence import MemoryPresence
+from disroom.adapters.memory.presencestore import MemoryPresenceStore
 from disroom.adapters.nats.connection import NatsConnection
 from disroom.adapters.nats.credentials import Credentials
 from disroom.adapters.nats.link import NatsLink

@@ -9,7 +9,8 @@ from benchmarks.micro.conftest import Guard
 from benchmarks.micro.sinks import Sink
 from disroom.adapters.memory.courier import MemoryCourier, MemoryPost
 from disroom.adapters.memory.log import MemoryRoomLog, MemoryStream
-from disroom.adapters.memory.presence import MemoryPresence, MemoryPresenceStore
+from disroom.adapters.memory.presence import MemoryPresence
+from disroom.adapters.memory.presencestore import MemoryPresenceStore
 from disroom.adapters.runtime import TwistedRuntime
 from disroom.chat.events import Message
 from disroom.chat.hub import Hub

@@ -12,7 +12,8 @@ from zope.interface import implementer
 
 from disroom.adapters.memory.courier import MemoryCourier, MemoryPost
 from disroom.adapters.memory.log import MemoryRoomLog, MemoryStream
-from disroom.adapters.memory.presence import MemoryPresence, MemoryPresenceStore
+from disroom.adapters.memory.presence import MemoryPresence
+from disroom.adapters.memory.presencestore import MemoryPresenceStore
 from disroom.chat.errors import ChatError
 from disroom.chat.events import (
     Draft,

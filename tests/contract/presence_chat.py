@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 
 from twisted.internet import defer, reactor
 
-from disroom.adapters.memory.presence import MemoryPresence, MemoryPresenceStore
+from disroom.adapters.memory.presence import MemoryPresence
+from disroom.adapters.memory.presencestore import MemoryPresenceStore
 from disroom.adapters.redis.address import RedisAddress
 from disroom.adapters.redis.instance import RedisInstance
 from disroom.adapters.redis.presence import RedisPresence

@@ -11,7 +11,8 @@ from twisted.internet.task import Clock
 from disroom.adapters.jetstream.log import JetStreamRoomLog
 from disroom.adapters.jetstream.lookout import COMPARE_SECONDS
 from disroom.adapters.memory.courier import MemoryCourier, MemoryPost
-from disroom.adapters.memory.presence import MemoryPresence, MemoryPresenceStore
+from disroom.adapters.memory.presence import MemoryPresence
+from disroom.adapters.memory.presencestore import MemoryPresenceStore
 from disroom.adapters.runtime import TwistedRuntime
 from disroom.chat.hub import Hub
 from disroom.chat.limits import Limits

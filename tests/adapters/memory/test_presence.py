@@ -4,7 +4,8 @@ import itertools
 
 import pytest
 
-from disroom.adapters.memory.presence import MemoryPresence, MemoryPresenceStore
+from disroom.adapters.memory.presence import MemoryPresence
+from disroom.adapters.memory.presencestore import MemoryPresenceStore
 from disroom.chat.errors import PresenceUnavailable
 from disroom.chat.names import Nick, RoomName
 from disroom.chat.presence import Change
