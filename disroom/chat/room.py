@@ -1,4 +1,4 @@
-"""One room as this instance has it: its local members, who is in it anywhere, and the fan-out.
+"""One room as this instance has it: who is in it anywhere, and what those here see of it, in order.
 
 Messages arrive in order from the log. Presence arrives as versioned changes by another way, so the
 two can overtake each other; the rules that keep what people see in order are these:
@@ -20,19 +20,16 @@ import math
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from itertools import chain, islice
-from typing import Protocol
 
 from zope.interface import implementer
 
+from disroom.chat.audience import Audience, Occupant
 from disroom.chat.events import (
     Gap,
-    Joined,
-    Left,
     MarkedAway,
     Member,
     Message,
     Renamed,
-    RoomEvent,
 )
 from disroom.chat.interfaces import IRoomFollower, IRuntime
 from disroom.chat.moves import Moves, window
@@ -55,22 +52,6 @@ FRESH_SECONDS = 5.0
 
 MOST_AHEAD = 1000
 """Changes that wait for a roster; above it the oldest is dropped, so that another is needed."""
-
-
-class Occupant(Protocol):
-    """A session of this instance that is in the room."""
-
-    @property
-    def id(self) -> str:
-        """The session's id."""
-
-    def receive(self, event: RoomEvent, own: bool = False) -> None:
-        """Take an event; does not raise, and does not change the room.
-
-        Args:
-            event: The event.
-            own: Whether it is a message of this session.
-        """
 
 
 @implementer(IRoomFollower)
@@ -106,8 +87,7 @@ class Room:
         self.ring = Ring(backlog + 1, log_seconds=log_seconds, log_most=log_most)
         self._runtime = runtime
         self._backlog = backlog
-        self._occupants: dict[str, Occupant] = {}
-        self._audience: tuple[Occupant, ...] | None = ()
+        self._audience = Audience()
         self._heard = 0
         self._ahead: dict[int, Change] = {}
         self._doubtful = False
@@ -120,7 +100,7 @@ class Room:
     @property
     def occupied(self) -> bool:
         """Whether a session of this instance is in the room."""
-        return bool(self._occupants)
+        return len(self._audience) > 0
 
     @property
     def needs_roster(self) -> bool:
@@ -157,7 +137,7 @@ class Room:
                 self._show_arrival(event)
             if event.session in self._moves.coming:
                 self._tell_moves()
-        self._tell(event)
+        self._audience.tell(event)
 
     def held(self) -> Held | None:
         """What the log should still have; see `IRoomFollower`."""
@@ -256,19 +236,17 @@ class Room:
                 self._tell_moves()  # under the old nick; and one is given up before it is taken
             self.members[new.session] = new
             if renamed:
-                self._tell(Renamed(self.name, at, new.session, old.nick, new.nick))
+                self._audience.tell(Renamed(self.name, at, new.session, old.nick, new.nick))
             self._moves.marked(old, new, at)
         self._moved()
 
     def _tell_itself(self, old: Member, new: Member, at: float) -> None:
         """Tell only the one who changed, since the others do not know yet that it is here."""
-        occupant = self._occupants.get(new.session)
-        if occupant is None:
-            return
+        tell_one = self._audience.tell_one
         if old.nick.display != new.nick.display:
-            occupant.receive(Renamed(self.name, at, new.session, old.nick, new.nick))
+            tell_one(new.session, Renamed(self.name, at, new.session, old.nick, new.nick))
         if old.away != new.away:
-            occupant.receive(MarkedAway(self.name, at, (new,)))
+            tell_one(new.session, MarkedAway(self.name, at, (new,)))
 
     def _leave(self, sessions: Collection[str], at: float, reason: str) -> None:
         gone = [session for session in sessions if session in self.members]
@@ -308,8 +286,7 @@ class Room:
         if roster.version > self.version:  # the change that brings it is on its way
             until = self._runtime.monotonic() + FRESH_SECONDS
             self._unconfirmed[itself.session] = until, self._runtime.now()
-        self._occupants[occupant.id] = occupant
-        self._audience = None
+        self._audience.enter(occupant)
 
     def listed(self, itself: Member, most: int) -> UserList:
         """Who is in the room as far as those here have been told, and the one who asks.
@@ -333,8 +310,7 @@ class Room:
 
     def remove(self, occupant: Occupant) -> None:
         """Let a session out; it sees nothing more. Idempotent."""
-        self._occupants.pop(occupant.id, None)
-        self._audience = None
+        self._audience.leave(occupant)
 
     def tick(self) -> None:
         """Forget who left a while ago, and doubt who was seen a while ago but not confirmed."""
@@ -345,13 +321,13 @@ class Room:
             del self._unconfirmed[session]
             self._doubtful = True
 
-    # The fan-out.
+    # Comings and goings.
 
     def _moved(self) -> None:
         """Tell of comings and goings, or have it done when the window ends."""
         if not self._moves:
             return
-        seconds = self._window(len(self._occupants))
+        seconds = self._window(len(self._audience))
         if not seconds:
             self._tell_moves()
         elif self._window_opened is None:
@@ -367,28 +343,6 @@ class Room:
         self._window_opened = None
         for event in self._moves.told(self.name, self.members):
             if isinstance(event, MarkedAway):
-                self._tell(event)
+                self._audience.tell(event)
             else:
-                self._tell_moved(event)
-
-    def _tell(self, event: RoomEvent) -> None:
-        sender = self._occupants.get(event.session) if isinstance(event, Message) else None
-        for occupant in self._everybody():
-            occupant.receive(event, occupant is sender)
-
-    def _tell_moved(self, event: Joined | Left) -> None:
-        """Tell everybody who came or went, but nobody of itself."""
-        members = event.members
-        places = {member.session: place for place, member in enumerate(members)}
-        for occupant in self._everybody():
-            place = places.get(occupant.id)
-            if place is None:
-                occupant.receive(event)
-            elif len(members) > 1:
-                others = members[:place] + members[place + 1 :]
-                occupant.receive(replace(event, members=others))
-
-    def _everybody(self) -> tuple[Occupant, ...]:
-        if self._audience is None:
-            self._audience = tuple(self._occupants.values())
-        return self._audience
+                self._audience.tell_moved(event)
