@@ -3,9 +3,8 @@
 Messages arrive in order from the log. Presence arrives as versioned changes by another way, so the
 two can overtake each other; the rules that keep what people see in order are these:
 
-* A change is applied when its version follows the one held; one that skips a version means that
-  something was missed, and the room asks for a roster (`Room.needs_roster`). What comes until it is
-  there waits, and is applied to it.
+* Changes are applied in the order of their versions (`Versions`). Where one was missed, the room
+  asks for a roster (`Room.needs_roster`), and what comes until it is there is applied to it.
 * A newcomer's answer may be ahead of the changes. Its joining is then shown to those who are here,
   and the change that brings it later is known already; so is a roster that came with it.
 * A message from somebody whose joining has not been shown yet shows the joining first, and the
@@ -38,6 +37,7 @@ from disroom.chat.presence import Change, Roster
 from disroom.chat.replies import UserList
 from disroom.chat.ring import Ring
 from disroom.chat.stored import Held, Page, Replay, Topic
+from disroom.chat.versions import Versions
 
 JUST_LEFT_SECONDS = 10.0
 """How long a message of somebody who left may be a straggler, and no new arrival."""
@@ -50,17 +50,12 @@ FRESH_SECONDS = 5.0
 """How old a message may be to say that its sender must be in the room."""
 
 
-MOST_AHEAD = 1000
-"""Changes that wait for a roster; above it the oldest is dropped, so that another is needed."""
-
-
 @implementer(IRoomFollower)
 class Room:
     """The occupants of one room on this instance, and what they see.
 
     Attributes:
         name: The room's name, shown as its first member wrote it.
-        version: The version of the presence held; 0 before the first member has come in.
         members: Everybody in the room on any instance, by session, in the order of their joining.
         topic: What the room is about, as far as the log has told.
         topic_at: When the last message was that has set the topic or taken it away; None where
@@ -79,7 +74,6 @@ class Room:
         window: Callable[[int], float] = window,
     ) -> None:
         self.name = name
-        self.version = 0
         self.members: dict[str, Member] = {}
         self.topic: Topic | None = None
         self.topic_at: float | None = None
@@ -88,8 +82,7 @@ class Room:
         self._runtime = runtime
         self._backlog = backlog
         self._audience = Audience()
-        self._heard = 0
-        self._ahead: dict[int, Change] = {}
+        self._versions = Versions()
         self._doubtful = False
         self._just_left: dict[str, tuple[float, float]] = {}  # until when, and when it was
         self._unconfirmed: dict[str, tuple[float, float]] = {}  # the same, of its being shown
@@ -103,9 +96,14 @@ class Room:
         return len(self._audience) > 0
 
     @property
+    def version(self) -> int:
+        """The version of the presence held; 0 before the first member has come in."""
+        return self._versions.held
+
+    @property
     def needs_roster(self) -> bool:
         """Whether something was missed, so that only a roster tells who is here: `adopt` one."""
-        return bool(self.version) and (self._heard > self.version or self._doubtful)
+        return self.version > 0 and (self._versions.behind or self._doubtful)
 
     def backlog(self) -> Page:
         """The room's last messages."""
@@ -169,37 +167,23 @@ class Room:
 
     def heard(self, version: int) -> None:
         """Take note that the presence store is at this version at least."""
-        self._heard = max(self._heard, version)
+        self._versions.heard(version)
 
     def changed(self, change: Change) -> None:
         """Apply a change of presence, or notice that some were missed."""
-        self.heard(change.version)
-        if change.version <= self.version:
-            return
-        self._ahead[change.version] = change
-        self._follow()
-        if len(self._ahead) > MOST_AHEAD:
-            del self._ahead[next(iter(self._ahead))]
+        self._apply(self._versions.take(change))
 
-    def _follow(self) -> None:
-        """Apply the changes that follow the version held, once there is one."""
-        while self.version and (change := self._ahead.pop(self.version + 1, None)):
-            self.version = change.version
+    def _apply(self, changes: Iterable[Change]) -> None:
+        for change in changes:
             self._leave([m.session for m in change.left], change.at, change.reason)
             self._arrive(change.joined, change.at)
             self._rename((new for _, new in change.renamed), change.at)
-
-    def _at(self, version: int) -> None:
-        """Take note that what is held is that of this version."""
-        self.version = version
-        for known in [known for known in self._ahead if known <= version]:
-            del self._ahead[known]
 
     def adopt(self, roster: Roster) -> None:
         """Take a roster for the truth and show in what it differs; one that is older is ignored."""
         if roster.members is None or not roster.settled or roster.version < self.version:
             return
-        self._at(roster.version)
+        following = self._versions.reach(roster.version)
         self._doubtful = False
         now = self._runtime.now()
         current = {member.session: member for member in roster.members}
@@ -208,7 +192,7 @@ class Room:
         self._rename([m for m in roster.members if m.session in self.members], now)
         self._arrive(roster.members, now)
         self.members = current | self.members  # in the roster's order
-        self._follow()
+        self._apply(following)
 
     def _arrive(self, members: Iterable[Member], at: float) -> None:
         renamed = []
@@ -274,12 +258,10 @@ class Room:
         if not self.version:
             self.name = roster.name
             self.members = {m.session: m for m in roster.members or ()}
-            self._at(roster.version)
-            self._follow()
+            self._apply(self._versions.reach(roster.version))
         elif roster.members is None:
             if roster.version == self.version + 1:  # nothing but this joining is new
-                self._at(roster.version)
-                self._follow()
+                self._apply(self._versions.reach(roster.version))
         elif roster.version > self.version:
             self.adopt(roster)
         self._arrive([itself], self._runtime.now())
