@@ -17,6 +17,7 @@ from disroom.adapters.redis.dialer import LinkFailure
 from disroom.adapters.redis.holdings import Holdings
 from disroom.adapters.redis.lease import SETTLE_MARGIN, RedisLease, boot_time
 from disroom.adapters.redis.link import RedisLink
+from disroom.adapters.redis.reconciliation import Reconciliation
 from disroom.adapters.redis.scripts import Moved, PresenceScripts, Reply, news_of
 from disroom.adapters.redis.settings import RedisSettings
 from disroom.chat.interfaces import IPresenceWatcher
@@ -77,13 +78,17 @@ class RedisInstance:
             reactor=reactor,
             settings=settings,
             scripts=self._scripts,
-            holdings=self.holdings,
+            reconciliation=Reconciliation(
+                self.holdings,
+                grace=settings.grace,
+                clock=clock,
+                lost=self._lost,
+                moved=self._moved,
+            ),
             instance_name=instance_name,
             fresh_id=fresh_id,
             alone=alone,
             uncertain=self._uncertain,
-            lost=self._lost,
-            moved=self._moved,
             reincarnated=reincarnated,
             clock=clock,
         )
@@ -141,6 +146,7 @@ class RedisInstance:
         try:
             retired = Deferred.fromCoroutine(self.lease.retire("going down"))
             await retired.addTimeout(self._settings.stop_timeout, self.reactor)
+            self.holdings.sessions.clear()
         except (RedisUnavailable, TimeoutError):
             if self.holdings.sessions:
                 _log.warn("Redis was not told that this server stops; its users linger a while")

@@ -1,9 +1,9 @@
-"""This instance's standing with the presence store: its lease, and what is asserted under it.
+"""This instance's standing with the presence store: its lease, and the incarnation that has it.
 
 An instance is known to the store by an *incarnation*, an id that it has for as long as its lease
 lasts. The lease is renewed at every tick. If it is lost all the same (this process was frozen, or
 cut off, or the store lost its data), the others have taken or may take the sessions out, so the
-instance comes back as a new incarnation and asserts its sessions again.
+instance comes back as a new incarnation and asserts its sessions again: see `Reconciliation`.
 
 While the store settles, that is, while others may not have asserted theirs yet, nobody is reaped
 and nothing is given away.
@@ -12,8 +12,9 @@ and nothing is given away.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from enum import Enum
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -27,13 +28,13 @@ from disroom.adapters.redis.connection import (
     RedisRefused,
     RedisUnavailable,
 )
-from disroom.adapters.redis.holdings import Holdings
+from disroom.adapters.redis.reconciliation import Reconciliation
 from disroom.adapters.redis.scripts import (
-    AssertReply,
     EnterReply,
     PresenceScripts,
     Reply,
     TickReply,
+    milliseconds,
 )
 from disroom.adapters.redis.settings import RedisSettings
 from disroom.adapters.runtime import Signal
@@ -41,14 +42,9 @@ from disroom.adapters.runtime import Signal
 SETTLE_MARGIN = 0.01
 """Seconds by which a settle window is waited for longer than it lasts."""
 
-MOST_STRAYS = 500
-"""How many sessions are given up in one step."""
-
 _log = Logger()
 _decode_enter = msgspec.msgpack.Decoder(EnterReply).decode
 _decode_tick = msgspec.msgpack.Decoder(TickReply).decode
-_decode_asserted = msgspec.msgpack.Decoder(AssertReply).decode
-_decode_held = msgspec.msgpack.Decoder(set[str]).decode
 _decode_count = msgspec.msgpack.Decoder(int).decode
 
 
@@ -69,9 +65,8 @@ class RedisLease:
     """Keeps this instance registered.
 
     Args:
+        reconciliation: Makes the store agree with what the instance holds, at each entering.
         uncertain: Called when presence may have changed without an announcement.
-        lost: Called for a session whose nick another has got.
-        moved: Called for a session that was resumed on another instance.
         reincarnated: Called with the new incarnation when the former was lost.
     """
 
@@ -81,13 +76,11 @@ class RedisLease:
         reactor: Any,
         settings: RedisSettings,
         scripts: PresenceScripts,
-        holdings: Holdings,
+        reconciliation: Reconciliation,
         instance_name: str,
         fresh_id: Callable[[], str],
         alone: Callable[[], bool],
         uncertain: Callable[[], None],
-        lost: Callable[[str], None],
-        moved: Callable[[str], None],
         reincarnated: Callable[[str], None],
         clock: Callable[[], float] = boot_time,
     ) -> None:
@@ -95,13 +88,11 @@ class RedisLease:
         self._reactor = reactor
         self._settings = settings
         self._scripts = scripts
-        self._holdings = holdings
+        self._reconciliation = reconciliation
         self._instance_name = instance_name
         self._fresh_id = fresh_id
         self._alone = alone
         self._uncertain = uncertain
-        self._lost = lost
-        self._moved = moved
         self._reincarnated = reincarnated
         self._clock = clock
         self._state = _State.AWAY
@@ -130,7 +121,7 @@ class RedisLease:
         return now > self._looked + self._settings.lease
 
     def _sure(self, asked: float) -> None:
-        """Take note that the store agrees with the holdings, by an answer to what was asked then.
+        """Take note that the store agrees with what is held, by an answer to what was asked then.
 
         An answer from before this process stood still, read after it, says nothing.
         """
@@ -156,7 +147,7 @@ class RedisLease:
     # Entering.
 
     async def enter(self, connection: RedisConnection) -> None:
-        """Register over a new connection and make the store agree with the holdings.
+        """Register over a new connection and make the store agree with what is held here.
 
         Raises:
             RedisUnavailable: The connection broke.
@@ -166,9 +157,7 @@ class RedisLease:
         self._to(_State.ENTERING, connection)
         await self._scripts.load(connection)
         await self._register(connection)
-        await self._assert(connection)
-        await self._compare(connection)
-        await self._pay(connection)
+        await self._reconciliation.everything(partial(self.run, connection))
         self._sure(asked)
         self._to(_State.STANDING, connection)
 
@@ -187,9 +176,9 @@ class RedisLease:
                 connection,
                 "enter",
                 self._instance_name,
-                _milliseconds(self._settings.lease),
-                _milliseconds(self._settings.settle),
-                _milliseconds(self._settings.jump),
+                milliseconds(self._settings.lease),
+                milliseconds(self._settings.settle),
+                milliseconds(self._settings.jump),
                 int(not self._registered),
                 int(self._first),
                 int(self._first and self._alone()),
@@ -211,51 +200,6 @@ class RedisLease:
                 "Another server runs as {name}; give each a name of its own",
                 name=self._instance_name,
             )
-
-    async def _assert(
-        self, connection: RedisConnection, sessions: Iterable[str] | None = None
-    ) -> None:
-        for batch in self._holdings.batches(self._clock(), sessions):
-            reply = await self.run(connection, "assert", batch)
-            if reply.status != "ok":
-                raise RedisUnavailable("the lease was lost again")
-            asserted = _decode_asserted(reply.body)
-            for session in asserted.lost:
-                if self._holdings.forget(session):
-                    self._lost(session)
-            for session in asserted.moved:
-                if self._holdings.forget(session):
-                    self._moved(session)
-
-    async def _compare(self, connection: RedisConnection) -> None:
-        """Find the sessions over which the store and the holdings differ, and settle it.
-
-        Whoever resumed a session announces it, and the announcement can be missed. The answer to a
-        resumption here can be lost. And a replica that took over may lack a release, or that a
-        session went elsewhere: its holder asserts it.
-        """
-        stored = _decode_held((await self.run(connection, "held")).body)
-        missing = [session for session in self._holdings.sessions if session not in stored]
-        strays = self._holdings.strays(stored)
-        await self._assert(connection, missing)
-        while strays:
-            some, strays = strays[:MOST_STRAYS], strays[MOST_STRAYS:]
-            await self.run(connection, "disown", _milliseconds(self._settings.grace), *some)
-
-    async def _pay(self, connection: RedisConnection) -> None:
-        """Make releases and suspensions good that could not be made at their time."""
-        while self._holdings.owed:
-            session, reason = next(iter(self._holdings.owed.items()))
-            reply = await self.run(connection, "release", session, reason)
-            if reply.status != "ok":
-                raise RedisUnavailable("the lease was lost again")
-            self._holdings.owed.pop(session, None)
-        for session in self._holdings.unmarked.difference(self._holdings.resuming):
-            held = self._holdings.sessions.get(session)
-            if held is not None and held.ends is not None:
-                grace = _milliseconds(max(0.0, held.ends - self._clock()))
-                await self.run(connection, "suspend", session, grace, held.given)
-            self._holdings.unmarked.discard(session)
 
     def enter_again(self, connection: RedisConnection) -> None:
         """Begin to register anew over a connection that works, unless that is under way."""
@@ -304,10 +248,10 @@ class RedisLease:
             reply = await self.run(
                 connection,
                 "tick",
-                _milliseconds(self._settings.lease),
-                _milliseconds(self._settings.settle),
-                _milliseconds(self._settings.jump),
-                _milliseconds(self._settings.grace),
+                milliseconds(self._settings.lease),
+                milliseconds(self._settings.settle),
+                milliseconds(self._settings.jump),
+                milliseconds(self._settings.grace),
             )
             if reply.status != "ok":
                 self.enter_again(connection)
@@ -315,11 +259,10 @@ class RedisLease:
             self._sure(asked)
             ticked = _decode_tick(reply.body)
             self._note_settling(ticked.settling)
-            # Replies come in order, so nothing but a release under way explains a difference.
-            differs = ticked.held != len(self._holdings.sessions) and not self._holdings.owed
-            await self._pay(connection)
+            differs = self._reconciliation.differs(ticked.held)
+            await self._reconciliation.pay(partial(self.run, connection))
             if differs:
-                await self._compare(connection)
+                await self._reconciliation.compare(partial(self.run, connection))
             until = self._reactor.seconds() + self._settings.tick  # the rest is for the next
             for incarnation in ticked.reaping:
                 while await self._reap(connection, incarnation):
@@ -359,7 +302,7 @@ class RedisLease:
 
     async def _reap(self, connection: RedisConnection, incarnation: str) -> int:
         """Take some of a gone incarnation's sessions out; how many are left."""
-        grace = _milliseconds(self._settings.grace)
+        grace = milliseconds(self._settings.grace)
         return _decode_count((await self.run(connection, "reap", incarnation, grace)).body)
 
     async def _bury(self, connection: RedisConnection) -> int:
@@ -377,7 +320,6 @@ class RedisLease:
         await self.run(connection, "retire", reason)
         while await self._reap(connection, self.incarnation):
             pass
-        self._holdings.sessions.clear()
 
     def close(self) -> None:
         """Wait for nothing any more."""
@@ -406,7 +348,3 @@ class RedisLease:
         settled, self._settled = self._settled, Signal()
         settled.fire()
         self._uncertain()
-
-
-def _milliseconds(seconds: float) -> int:
-    return round(seconds * 1000)

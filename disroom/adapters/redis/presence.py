@@ -25,6 +25,7 @@ from disroom.adapters.redis.scripts import (
     UsersReply,
     VersionsReply,
     members_of,
+    milliseconds,
 )
 from disroom.chat.errors import NickTaken, NoSession, PresenceUnavailable
 from disroom.chat.events import Member
@@ -139,7 +140,7 @@ class RedisPresence:
         held = self._held(session)
         held.ends, held.given = self._clock() + grace, given
         self._holdings.unmarked.add(session)
-        await self._ask("suspend", session, round(grace * 1000), given)
+        await self._ask("suspend", session, milliseconds(grace), given)
         self._holdings.unmarked.discard(session)
 
     async def resume(self, session: str, presented: str, key: str) -> Resumed:

@@ -245,6 +245,11 @@ class PresenceScripts:
         return _decode_reply(answer)
 
 
+def milliseconds(seconds: float) -> int:
+    """A time as the scripts take it."""
+    return round(seconds * 1000)
+
+
 async def members_of(clock: IReactorTime, flat: list[str]) -> tuple[Member, ...]:
     """Read session and entry in turn into members, in the order of their joining.
 
