@@ -15,11 +15,12 @@ from disroom.adapters.redis.address import RedisPlace
 from disroom.adapters.redis.connection import RedisConnection, RedisUnavailable
 from disroom.adapters.redis.dialer import LinkFailure
 from disroom.adapters.redis.holdings import Holdings
-from disroom.adapters.redis.lease import SETTLE_MARGIN, RedisLease, boot_time
+from disroom.adapters.redis.lease import RedisLease, boot_time
 from disroom.adapters.redis.link import RedisLink
 from disroom.adapters.redis.reconciliation import Reconciliation
 from disroom.adapters.redis.scripts import Moved, PresenceScripts, Reply, news_of
 from disroom.adapters.redis.settings import RedisSettings
+from disroom.adapters.redis.settling import SETTLE_MARGIN
 from disroom.chat.interfaces import IPresenceWatcher
 
 _log = Logger()
@@ -130,7 +131,7 @@ class RedisInstance:
             await self._commands.start(settings.start_timeout)
             for loop, seconds in self._loops.items():
                 loop.start(seconds)
-            settled = Deferred.fromCoroutine(self.lease.settled())
+            settled = Deferred.fromCoroutine(self.lease.settling.over())
             await settled.addTimeout(settings.settle + settings.start_timeout, self.reactor)
             await self._tick()  # a predecessor's users are gone when this returns
         except LinkFailure as failure:

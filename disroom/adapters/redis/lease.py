@@ -19,7 +19,6 @@ from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred, TimeoutError
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from disroom.adapters.redis.connection import (
@@ -37,10 +36,8 @@ from disroom.adapters.redis.scripts import (
     milliseconds,
 )
 from disroom.adapters.redis.settings import RedisSettings
+from disroom.adapters.redis.settling import SettleWindow
 from disroom.adapters.runtime import Signal
-
-SETTLE_MARGIN = 0.01
-"""Seconds by which a settle window is waited for longer than it lasts."""
 
 _log = Logger()
 _decode_enter = msgspec.msgpack.Decoder(EnterReply).decode
@@ -68,6 +65,10 @@ class RedisLease:
         reconciliation: Makes the store agree with what the instance holds, at each entering.
         uncertain: Called when presence may have changed without an announcement.
         reincarnated: Called with the new incarnation when the former was lost.
+
+    Attributes:
+        incarnation: The present one.
+        settling: The window that the store has told of.
     """
 
     def __init__(
@@ -105,8 +106,7 @@ class RedisLease:
         self._renewed = 0.0
         self._unsure_since: float | None = None
         self._confirming: Signal | None = None
-        self._settle: IDelayedCall | None = None
-        self._settled = Signal()
+        self.settling = SettleWindow(reactor, uncertain)
 
     @property
     def lapsed(self) -> bool:
@@ -194,7 +194,7 @@ class RedisLease:
             self._reincarnated(self.incarnation)
         entered = _decode_enter(reply.body)
         self._registered, self._first = True, False
-        self._note_settling(entered.settling)
+        self.settling.told(entered.settling / 1000)
         if not entered.named:
             _log.error(
                 "Another server runs as {name}; give each a name of its own",
@@ -258,7 +258,7 @@ class RedisLease:
                 return
             self._sure(asked)
             ticked = _decode_tick(reply.body)
-            self._note_settling(ticked.settling)
+            self.settling.told(ticked.settling / 1000)
             differs = self._reconciliation.differs(ticked.held)
             await self._reconciliation.pay(partial(self.run, connection))
             if differs:
@@ -324,27 +324,4 @@ class RedisLease:
     def close(self) -> None:
         """Wait for nothing any more."""
         self._to(_State.AWAY, None)
-        if self._settle is not None:
-            self._settle.cancel()
-            self._settle = None
-
-    # Settling.
-
-    async def settled(self) -> None:
-        """Wait until no settle window is open as far as this instance knows."""
-        while self._settle is not None:
-            await self._settled.wait()
-
-    def _note_settling(self, milliseconds: float) -> None:
-        if milliseconds <= 0:
-            return
-        if self._settle is not None:
-            self._settle.cancel()
-        after = milliseconds / 1000 + SETTLE_MARGIN
-        self._settle = self._reactor.callLater(after, self._window_ended)
-
-    def _window_ended(self) -> None:
-        self._settle = None
-        settled, self._settled = self._settled, Signal()
-        settled.fire()
-        self._uncertain()
+        self.settling.close()

@@ -5,7 +5,9 @@ from collections.abc import Callable
 
 import pytest
 from twisted.internet import defer
+from twisted.internet.task import Clock
 
+from disroom.adapters.redis.settling import SETTLE_MARGIN, SettleWindow
 from tests.adapters.redis.redis_chat import (
     ALICE,
     ATTIC,
@@ -255,3 +257,23 @@ async def test_instances_try_often_enough_to_be_back_in_a_short_window(
     asked.clear()
     # By the longest pause there is otherwise, two connections make 12 attempts in 2 s.
     await eventually(lambda: len(asked) >= 30, 2.0)
+
+
+def test_the_end_of_a_window_is_that_of_which_was_told_last() -> None:
+    """A store that has to settle once more is waited for until it has."""
+    clock, ended = Clock(), []
+    window = SettleWindow(clock, lambda: ended.append(clock.seconds()))
+    assert defer.Deferred.fromCoroutine(window.over()).called
+    window.told(3.0)
+    waiting = defer.Deferred.fromCoroutine(window.over())
+    clock.advance(2.0)
+    window.told(3.0)
+    window.told(0.0)
+    clock.advance(3.0)
+    assert not (waiting.called or ended)
+    clock.advance(SETTLE_MARGIN)
+    assert waiting.called
+    assert ended == [5.0 + SETTLE_MARGIN]
+    window.told(3.0)
+    window.close()
+    assert not clock.getDelayedCalls()
