@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import signal
 import sys
 from collections import deque
@@ -66,6 +67,7 @@ def spawn(
     Raises:
         OSError: The system refuses another process.
     """
+    _withhold_what_is_beyond_our_limit()
     reactor.spawnProcess(
         child,
         sys.executable,
@@ -73,6 +75,19 @@ def spawn(
         env=inherited_environment() if env is None else env,
         childFDs={0: "w", 1: "r", 2: "r", **descriptors},
     )
+
+
+def _withhold_what_is_beyond_our_limit() -> None:
+    """Have children not inherit descriptors whose numbers our limit on open files does not allow.
+
+    We have such where whoever started us opened them and lowered the limit then. Twisted has a
+    child close all that it inherits, and to be told to close these glibc refuses the child: EBADF.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError):  # a system without /dev/fd
+        for descriptor in map(int, os.listdir("/dev/fd")):
+            if 0 <= limit <= descriptor:  # -1: no limit
+                os.set_inheritable(descriptor, False)
 
 
 def inherited_environment() -> dict[str, str]:

@@ -3,7 +3,8 @@
 import os
 import socket
 import stat
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,14 @@ from tests.eventually import eventually_blocking
 from tests.processes.rawnats import RawNats, Refused
 
 LISTENING = "0A"
+
+CONFINED = """
+import os, resource, sys
+os.dup2(1, 250)
+resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""Runs a program with a low limit on open files, and one open that is beyond it."""
 
 
 @pytest.fixture
@@ -70,6 +79,21 @@ def test_two_real_brokers_answer(guard: Guard, tmp_path: Path, state: Path) -> N
         assert "nats-server 2." in one.output()
         assert "(valkey) " in one.output()
     wait_until_gone(state)
+
+
+class Confined(Instance):
+    """An instance whose limit on open files is below the number of one that it has open."""
+
+    def _launch(self, command: Sequence[str], env: Mapping[str, str] | None = None) -> None:
+        super()._launch([sys.executable, "-c", CONFINED, *command], env)
+
+
+def test_a_file_beyond_the_limit_on_open_files_does_no_harm(tmp_path: Path, state: Path) -> None:
+    """A shell may have opened some for itself before its `ulimit -n`; the brokers get none."""
+    with Confined("one", tmp_path) as one:
+        assert one_of_each(state)
+        for pid, has in [(one.pid, True), *((each.pid, False) for each in brokers_of(state))]:
+            assert Path(f"/proc/{pid}/fd/250").is_symlink() is has
 
 
 def test_strangers_are_kept_out(tmp_path: Path, state: Path) -> None:
