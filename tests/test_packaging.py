@@ -5,48 +5,53 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import venv
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.cluster.chat import user
 from tests.needs import DEBIAN_PACKAGES
 from tests.processes.client import ProgramClient
+from tests.processes.disroom import DisroomProcess
 from tests.processes.text_client import Clients
 
 ROOT = Path(__file__).parent.parent
-SOURCES = ("setup.cfg", "pyproject.toml", "README.md", "disroom", "twisted")
+LEFT_BEHIND = (".git", ".*_cache", ".hypothesis", ".venv", "*.egg-info", "build", "dist")
+"""What tools have left beside the sources."""
+
+PRIVATE = ("docker/.env", "benchmarks/results/mine.json", "twisted/plugins/dropin.cache")
+"""What a repository has that is nobody else's."""
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy of the sources: building leaves files beside them."""
-    directory = tmp_path_factory.mktemp("wheel")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sdist, built from a copy of the sources: building leaves files beside them."""
+    directory = tmp_path_factory.mktemp("sdist")
     copy = directory / "disroom"
-    copy.mkdir()
-    for name in SOURCES:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("*.cache"))
-        else:
-            shutil.copy(ROOT / name, copy)
-    pip("wheel", "--no-deps", "--wheel-dir", str(directory), str(copy))
-    [built] = directory.glob("*.whl")
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(*LEFT_BEHIND))
+    for name in PRIVATE:
+        (copy / name).write_text("secret", encoding="ascii")
+    python("build", "--sdist", "--outdir", str(directory), str(copy))
+    [built] = directory.glob("*.tar.gz")
     return built
 
 
 @pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The scripts' directory of an environment that has the wheel, and what it depends on."""
+def installed(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The scripts' directory of an environment in which the sdist is installed."""
     environment = tmp_path_factory.mktemp("installed")
     venv.create(environment, with_pip=False)
-    pip("--python", str(environment / "bin" / "python"), "install", str(wheel))
+    pip = ("pip", "--disable-pip-version-check", "--python", str(environment / "bin" / "python"))
+    python(*pip, "install", f"{sdist}[embedded]")
     return environment / "bin"
 
 
-def pip(*arguments: str) -> None:
-    """Run pip; its output is shown if it fails."""
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
+def python(module: str, *arguments: str) -> None:
+    """Run a module; its output is shown if it fails."""
+    command = [sys.executable, "-m", module, *arguments]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
 
@@ -58,7 +63,7 @@ def run(directory: Path, program: Path, *arguments: str) -> str:
     ).stdout
 
 
-def test_twistd_finds_disroom_where_the_wheel_is_installed(installed: Path, tmp_path: Path) -> None:
+def test_twistd_finds_disroom_where_it_is_installed(installed: Path, tmp_path: Path) -> None:
     """`pip install` is all that twistd needs to offer `disroom`, with its options."""
     assert re.search(r"^ +disroom ", run(tmp_path, installed / "twistd", "--help"), re.M)
     assert "--apply-stream" in run(tmp_path, installed / "twistd", "disroom", "--help")
@@ -72,6 +77,38 @@ def test_disroom_chat_says_what_its_prompt_needs(
     person = ProgramClient(clients, [str(installed / "disroom-chat")])
     person.expect(r"a prompt needs pip install 'disroom\[client\]'$")
     assert person.wait_exit() == 2
+
+
+def test_the_sdist_has_all_that_the_sources_have(sdist: Path) -> None:
+    """Who has no repository has the documentation, the examples of configuration, and the tests."""
+    with tarfile.open(sdist) as archive:
+        there = {name.partition("/")[2] for name in archive.getnames()}
+    for name in ("CHANGELOG.md", "Makefile", "README.md", "pyproject.toml", "setup.cfg"):
+        assert name in there
+    for name in (".ci", "conf", "disroom", "docker", "docs", "examples", "fuzz", "tests"):
+        paths = {f"{name}/{path.as_posix()}" for path in files(ROOT / name)}
+        assert paths - there <= {*PRIVATE}
+    assert not there & {*PRIVATE}
+
+
+def test_what_is_installed_serves(installed: Path, tmp_path: Path, clients: Clients) -> None:
+    """Two commands, and people can chat."""
+    with _Installed(installed, tmp_path) as server:
+        user(clients, server, "alice", "tea")
+    assert "Traceback" not in server.output()
+
+
+class _Installed(DisroomProcess):
+    """The service of another environment, with brokers of its own."""
+
+    def __init__(self, scripts: Path, directory: Path) -> None:
+        super().__init__(directory)
+        self._scripts = scripts
+
+    @property
+    def command(self) -> list[str]:
+        """The command line."""
+        return [str(self._scripts / "twistd"), *super().command[1:]]
 
 
 def test_the_wheel_has_all_that_the_sources_have(installed: Path, tmp_path: Path) -> None:
