@@ -4,8 +4,8 @@
 -- client was given or ''}.
 -- ok: {sessions whose nick another has got}, {sessions that were resumed elsewhere}. In a settled
 -- store what had to be changed is announced; in one that is being rebuilt it is not: everybody
--- compares when the window ends. Idempotent. A session that a former incarnation of the caller still
--- holds, or that is an orphan since that one was reaped, is taken over.
+-- compares when the window ends. Idempotent. A session that a former incarnation of the caller
+-- still holds, or that is an orphan since that one was reaped, is taken over.
 local refused = refusal(false)
 if refused then
   return refused

@@ -1,5 +1,6 @@
 -- Sets a session's away text, or takes it back. ARGV: 5 session, 6 '1' if away, 7 text.
--- Where the mark in the rooms' lists changes by it, that is announced as a renaming to the same nick.
+-- Where the mark in the rooms' lists changes by it, that is announced as a renaming to the same
+-- nick.
 local sid, away, text = ARGV[5], ARGV[6] == '1', ARGV[7]
 local refused = refusal(false)
 if refused then

@@ -1,4 +1,5 @@
--- Ends orphans whose grace is over, at most 1,000 and about 2,000 memberships at a time; see reap.lua.
+-- Ends orphans whose grace is over, at most 1,000 and about 2,000 memberships at a time; see
+-- reap.lua.
 -- ok: how many are left to be ended. Does nothing while settling.
 if settling() > 0 then
   return answer('ok', 0)

@@ -1,5 +1,5 @@
--- Reads the members of a room that came first. ARGV: 5 token, 6 how many at most, 7 the version that
--- the caller knows, 0: none.
+-- Reads the members of a room that came first. ARGV: 5 token, 6 how many at most, 7 the version
+-- that the caller knows, 0: none.
 -- ok: {version (0: empty), name or false, settled, how many there are, members}: members as session
 -- and entry in turn, or false if the known version is the newest.
 local PORTION = 1000 -- Lua passes so many arguments at once

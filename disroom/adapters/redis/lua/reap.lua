@@ -1,7 +1,8 @@
--- Ends some of the sessions of an incarnation that is being reaped; those that can be resumed become
--- orphans. ARGV: 5 incarnation, 6 ms of grace. ok: how many are left. At most 1,000 sessions and about 2,000 memberships at a time, some 10 ms:
--- Redis does nothing else meanwhile. Any number of callers may share the work: each session's
--- leaving is announced once, each room hears once of all who leave it in this step.
+-- Ends some of the sessions of an incarnation that is being reaped; those that can be resumed
+-- become orphans. ARGV: 5 incarnation, 6 ms of grace. ok: how many are left. At most 1,000 sessions
+-- and about 2,000 memberships at a time, some 10 ms: Redis does nothing else meanwhile. Any number
+-- of callers may share the work: each session's leaving is announced once, each room hears once of
+-- all who leave it in this step.
 local target = ARGV[5]
 local reason = redis.call('HGET', key('reaping'), target)
 if not reason then

@@ -14,8 +14,8 @@
 --   nicks                hash: token of a nick -> session
 --   session:<session>    hash: nick, token, holder (incarnation, empty for an orphan), since (us),
 --                        away (the text, if it is), key and previous (if it can be resumed; see
---                        resume.lua), tenure (how often it was resumed: of two instances that take a
---                        session for theirs the one that knows the greater is right), grace_until
+--                        resume.lua), tenure (how often it was resumed: of two instances that take
+--                        a session for theirs the one that knows the greater is right), grace_until
 --                        (ms at which a suspended one ends, else 0), given (what its client had by
 --                        then, see suspend.lua)
 --   in:<session>         sorted set: token of a room -> us of the joining

@@ -1,7 +1,7 @@
 -- Renews a lease and finds those that have lapsed. ARGV: 5 lease ms, 6 settle ms, 7 the ms without
 -- any tick after which leases are not trusted, 8 ms of grace.
--- ok: {ms still to settle, {incarnation to be reaped...}, how many orphans are to be ended, how many
--- sessions the caller holds}; lease: it has none any more.
+-- ok: {ms still to settle, {incarnation to be reaped...}, how many orphans are to be ended, how
+-- many sessions the caller holds}; lease: it has none any more.
 local lease, settle, jump = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local leases, epoch = key('leases'), key('epoch')
 local seen = tonumber(redis.call('HGET', epoch, 'seen'))
