@@ -210,6 +210,7 @@ class Resumption:
 
     def _entered(self, name: RoomName, itself: Member) -> Entered:
         catch_up, backlog = self._catching_up[name], False
+        self._session.occupied[name].marked(itself)
         catch_up.listed()
         if catch_up.after is None:
             backlog, catch_up.after = not catch_up.anew, self._hub.log.position(name)

@@ -270,6 +270,15 @@ class Room:
             self._unconfirmed[itself.session] = until, self._runtime.now()
         self._audience.enter(occupant)
 
+    def marked(self, itself: Member) -> None:
+        """Take the mark that somebody in the room has by now, before the news of it.
+
+        So that where the news is lost, and that of what follows, whatever differs is told.
+        """
+        known = self.members.get(itself.session)
+        if known is not None:
+            self._rename([replace(known, away=itself.away)], self._runtime.now())
+
     def listed(self, itself: Member, most: int) -> UserList:
         """Who is in the room as far as those here have been told, and the one who asks.
 

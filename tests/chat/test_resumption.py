@@ -626,9 +626,9 @@ def test_the_list_of_who_renamed_itself_before_is_made_right_by_late_news(
     restored = outcome(again.resume(token))
     (tea,) = restored.rooms
     assert str(restored.nick) == str(tea.nick) == "amy"
-    assert [str(m.nick) for m in tea.users.members] == ["ann", "bob"]
+    assert [(str(m.nick), m.away) for m in tea.users.members] == [("ann", True), ("bob", False)]
     instance.news.arrive()
-    assert again.story() == ["#tea ann away", "#tea ann>amy"]
+    assert again.story() == ["#tea ann>amy"]
     assert again.users() == ["amy", "bob"]
 
 
@@ -648,6 +648,30 @@ def test_a_nick_that_was_taken_back_stays_in_the_list_where_all_news_of_it_is_lo
     world.pass_time(2 * COMPARE_SECONDS)
     assert [str(m.nick) for m in tea.users.members] == ["ann"] == again.users()
     assert again.story() == []
+
+
+@pytest.mark.parametrize("before", [None, "lunch"])
+@anywhere
+def test_the_mark_that_who_comes_back_is_listed_with_is_made_right_where_all_news_is_lost(
+    world: World, where: Where, before: str | None
+) -> None:
+    """Whatever the instance had heard of its being away before."""
+    ann = world.one.user("ann", "tea")
+    token = ann.arm()
+    instance = where(world)
+    instance.user("bob", "tea")
+    outcome(ann.session.away(before))
+    instance.news.held = True
+    outcome(ann.session.away(None if before else "lunch"))
+    again = instance.connect()
+    (tea,) = outcome(again.resume(token)).rooms
+    assert [m.away for m in tea.users.members] == [before is None, False]
+    outcome(again.session.away(before))
+    again.story()
+    instance.news.waiting.clear()
+    instance.news.held = False
+    world.pass_time(2 * COMPARE_SECONDS)
+    assert again.story() == ["#tea ann away" if before else "#tea ann back"]
 
 
 def test_a_session_that_is_being_taken_up_does_not_end_meanwhile(world: World) -> None:
