@@ -139,6 +139,7 @@ class Chat(Shell):
         else:
             self._core.ask(call)
             self._flush()
+            self._taken.set()  # what is read on for, though nothing was taken
         return future
 
     # The connection.

@@ -20,10 +20,15 @@ from tests.client.server import GREETING, Map, entered, in_room, message
 from tests.contract.witness import promise
 
 FLOOD = 100
+MOST_EVENTS = 20
+"""That wait in these tests."""
 
 
 class FloodingServer:
-    """Answers everything but the first ``send``, upon which it says a hundred things instead."""
+    """Answers everything but the first ``send``, upon which it says a hundred things instead.
+
+    ``motd`` it answers after so many things that a client reads no further.
+    """
 
     def __init__(self) -> None:
         self.connections = 0
@@ -59,6 +64,9 @@ class FloodingServer:
         if asked["op"] == "send" and not self._flooded:
             self._flooded = True
             return [{"type": "said", **message(n + 1)} for n in range(FLOOD)]
+        if asked["op"] == "motd":
+            said = [{"type": "said", **message(n + 1)} for n in range(MOST_EVENTS + 1)]
+            return [*said, {**ok, "lines": []}]
         if asked["op"] == "send":
             return [{**ok, "room": "tea", "seq": 1000}]
         return [ok, {"type": "goodbye"}] if asked["op"] == "exit" else [ok]
@@ -80,7 +88,7 @@ async def test_an_answer_is_not_waited_for_behind_events_that_nobody_takes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Who sends while it takes an event is told, gets all events, and can send again."""
-    monkeypatch.setattr("disroom.client.aio.MOST_EVENTS", 20)
+    monkeypatch.setattr("disroom.client.aio.MOST_EVENTS", MOST_EVENTS)
 
     async def talk(server: FloodingServer) -> None:
         address = f"127.0.0.1:{server.port}"
@@ -97,6 +105,24 @@ async def test_an_answer_is_not_waited_for_behind_events_that_nobody_takes(
             assert seqs == list(range(1, FLOOD + 1))
             assert (await chat.send("tea", "again")).seq == 1000
             assert server.connections == 2
+
+    await with_server(talk)
+
+
+@promise
+async def test_an_answer_is_read_though_the_reading_had_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who has taken no events for a while, and then asks something, is answered."""
+    monkeypatch.setattr("disroom.client.aio.MOST_EVENTS", MOST_EVENTS)
+
+    async def talk(server: FloodingServer) -> None:
+        address = f"127.0.0.1:{server.port}"
+        async with client.connect(address, nick="ann", rooms=["tea"]) as chat:
+            await chat.motd()
+            async with asyncio.timeout(5):
+                await chat.ping()
+            assert server.connections == 1
 
     await with_server(talk)
 
