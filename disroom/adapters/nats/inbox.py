@@ -112,8 +112,10 @@ class Inbox:
             self._streams[reply](message)
 
     def _lost(self) -> None:
-        awaited, self._awaited = self._awaited, {}
-        for receive in awaited.values():
-            receive(NotConnected("the connection to NATS was lost"))
+        for reply in tuple(self._awaited):
+            # Whoever was told may have ended the waits of others, which are to be told no more.
+            receive = self._awaited.pop(reply, None)
+            if receive is not None:
+                receive(NotConnected("the connection to NATS was lost"))
         for take in tuple(self._streams.values()):
             take(None)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from disroom.adapters.nats.connection import NatsConnection
 from disroom.adapters.nats.errors import NoAnswer, NobodyListens, NotConnected
@@ -298,3 +298,22 @@ async def test_a_request_is_answered_or_says_why_not(
             await waiting
         await connection.wait_connected(10.0)
         assert (await inbox.request(f"{unique}.echo", b"again")).data == b"again"
+
+
+@promise
+async def test_whoever_is_told_of_a_cut_may_end_the_wait_of_another(
+    connections: Connections, nats: NatsServer, unique: str
+) -> None:
+    """A room that is left because of it, say, waits for nothing more; all others are told."""
+    with NatsProxy(("127.0.0.1", nats.port)) as proxy:
+        connection = await connections.start(proxy.url)
+        inbox = Inbox(connection, reactor)
+        silent = connection.subscribe(unique, lambda message: None)
+        inbox.expect(lambda outcome: ended.cancel())
+        ended = Deferred.fromCoroutine(inbox.request(silent.subject, b"", seconds=30))
+        ended.addErrback(lambda failure: failure.trap(CancelledError) and None)
+        told: list[object] = []
+        inbox.expect(told.append)
+        proxy.cut()
+        await eventually(lambda: told)
+        assert isinstance(told[0], NotConnected)
