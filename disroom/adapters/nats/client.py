@@ -148,6 +148,14 @@ class DirectClient(Client):
         if writer is not None:
             writer.transport.abort()
 
+    async def _process_pong(self) -> None:
+        if self._pongs and self._pongs[0].done():
+            # Of a flush that has given up. nats-py would fail to tell it, and read nothing more.
+            self._pongs.pop(0)
+            self._pings_outstanding = 0
+        else:
+            await super()._process_pong()
+
     async def _process_msg(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes
     ) -> None:

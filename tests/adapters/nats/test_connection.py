@@ -189,6 +189,21 @@ async def test_a_frozen_server_is_left_for_another(
 
 
 @promise
+async def test_a_server_that_answers_late_is_kept(
+    connections: Connections, new_nats: NewNats
+) -> None:
+    """A moment's standstill of a server costs those who waited for it, and nobody else."""
+    slow = new_nats(name="slow")
+    connection = await connections.start(slow.url)
+    slow.pause()
+    with pytest.raises(NotConnected):
+        await connection.flush(0.2)
+    slow.resume()
+    assert await answers(connection, "any")
+    assert connection.number == 1
+
+
+@promise
 async def test_a_server_that_has_moved_is_found(
     connections: Connections, new_nats: NewNats
 ) -> None:
