@@ -14,7 +14,6 @@ from zope.interface import implementer
 
 from disroom.chat.directory import Directory
 from disroom.chat.errors import ChatError, NickLost, PresenceUnavailable, StoreUnavailable
-from disroom.chat.events import PrivateMessage, PrivateReceived
 from disroom.chat.histories import Histories
 from disroom.chat.interfaces import (
     ICourier,
@@ -30,6 +29,7 @@ from disroom.chat.moves import window
 from disroom.chat.names import RoomName
 from disroom.chat.outgoing import Gathering
 from disroom.chat.presence import Change, Resumed
+from disroom.chat.private import PrivateMessages
 from disroom.chat.replays import Replays
 from disroom.chat.replies import Restored
 from disroom.chat.resumption import Absent
@@ -85,7 +85,6 @@ class Hub:
     ) -> None:
         self.log = log
         self.presence = presence
-        self.courier = courier
         self.runtime = runtime
         self.limits = limits
         self.sessions: dict[str, Session] = {}
@@ -96,13 +95,13 @@ class Hub:
         self.histories = Histories(log, runtime, limits)
         self.replays = Replays(log, runtime)
         self.directory = Directory(self)
+        self.private_messages = PrivateMessages(presence, courier, runtime, self.sessions)
         self._log_seconds = log_seconds
         self._log_most = log_most
         self._window = window
         self._followed: dict[RoomName, _Followed] = {}
         self._compare_at = runtime.monotonic() + COMPARE_SECONDS
         presence.watch(self)
-        courier.serve(self._receive_private)
 
     def connect(self, member: IMember) -> Session:
         """Open a session for a client that has just arrived."""
@@ -274,14 +273,6 @@ class Hub:
             pass
         finally:
             followed.adopting = False
-
-    # Private messages.
-
-    def _receive_private(self, message: PrivateMessage) -> bool:
-        session = self.sessions.get(message.session)
-        if session is None:
-            return False
-        return session.receive_private(PrivateReceived(message))
 
     # Time.
 

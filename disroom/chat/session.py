@@ -19,8 +19,6 @@ from disroom.chat.errors import (
     EmptyText,
     NoNick,
     NoRoom,
-    NoSuchNick,
-    NotDelivered,
     NotInRoom,
     PresenceUnavailable,
     ResumedElsewhere,
@@ -35,7 +33,6 @@ from disroom.chat.events import (
     Left,
     Member,
     Message,
-    PrivateMessage,
     PrivateReceived,
     PrivateSent,
     RoomEvent,
@@ -352,26 +349,12 @@ class Session:
         """Send somebody a private message.
 
         Raises:
-            NoSuchNick: Nobody has that nick.
-            NotDelivered: The recipient's instance did not answer, or the recipient has lost its
-                connection and may come back.
+            NoNick, EmptyText, TextTooLong: Nothing was sent.
+            ChatError: As `PrivateMessages.send` says.
         """
         sender = self._named()
         text = self._text(text, self._hub.limits.text_bytes)
-        where = await self._hub.presence.locate(nick)
-        if where is None:
-            raise NoSuchNick(nick.display)
-        runtime = self._hub.runtime
-        message = PrivateMessage(
-            runtime.fresh_id(), runtime.now(), sender, where.session, where.nick, text, where.away
-        )
-        local = self._hub.sessions.get(where.session)
-        if local:
-            if not local.receive_private(PrivateReceived(message)):
-                raise NotDelivered(nick.display)
-        elif not (where.instance and await self._hub.courier.send(where.instance, message)):
-            raise NotDelivered(nick.display)
-        return PrivateSent(message)
+        return await self._hub.private_messages.send(sender, nick, text)
 
     async def _post(
         self,
@@ -421,7 +404,7 @@ class Session:
         return event.nick in self._ignored
 
     def receive_private(self, event: PrivateReceived) -> bool:
-        """Take a private message; False if there is nobody to show it to."""
+        """Take a private message; see `Recipient`."""
         if isinstance(self.member, Absent):
             return False
         if event.message.sender not in self._ignored:
