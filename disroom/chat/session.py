@@ -16,13 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from disroom.chat.errors import (
     TEXT_OR_ROOM,
     ChatError,
-    EmptyText,
     NoNick,
     NoRoom,
     NotInRoom,
     PresenceUnavailable,
     ResumedElsewhere,
-    TextTooLong,
     TooManyIgnored,
     TooManyRooms,
 )
@@ -58,7 +56,7 @@ from disroom.chat.replies import (
 )
 from disroom.chat.resumption import Absent, Resumption
 from disroom.chat.room import Room
-from disroom.chat.text import clean
+from disroom.chat.text import sendable
 from disroom.chat.tokens import Seen, Token
 
 if TYPE_CHECKING:
@@ -146,7 +144,7 @@ class Session:
     async def away(self, text: str | None) -> AwaySet:
         """Leave a text for those who look for the user, or take it back."""
         self._named()
-        text = self._text(text, self._hub.limits.topic_bytes) if text is not None else None
+        text = sendable(text, self._hub.limits.topic_bytes) if text is not None else None
         await self._hub.presence.set_away(self.id, text)
         self._away = text is not None
         return AwaySet(text)
@@ -353,7 +351,7 @@ class Session:
             ChatError: As `PrivateMessages.send` says.
         """
         sender = self._named()
-        text = self._text(text, self._hub.limits.text_bytes)
+        text = sendable(text, self._hub.limits.text_bytes)
         return await self._hub.private_messages.send(sender, nick, text)
 
     async def _post(
@@ -371,7 +369,7 @@ class Session:
         room = self._room(name, hint)
         id_ = f"{self.id}-{key}" if key else self._hub.runtime.fresh_id()
         sender = self._named()
-        shown = self._text(text, most) if text or not may_be_empty else ""
+        shown = sendable(text, most) if text or not may_be_empty else ""
         draft = Draft(id_, kind, sender, self.id, shown, bool(key))
         await self._outgoing.post(room.name, draft, receipt)
         return id_
@@ -573,12 +571,3 @@ class Session:
         if room is None:
             raise NotInRoom(name.display, hint or f"join it first: join {name}")
         return room
-
-    @staticmethod
-    def _text(text: str, most: int) -> str:
-        text = clean(text).strip()
-        if not text:
-            raise EmptyText
-        if len(text.encode()) > most:
-            raise TextTooLong(most)
-        return text

@@ -16,6 +16,8 @@
 import re
 import unicodedata
 
+from disroom.chat.errors import EmptyText, TextTooLong
+
 MAX_MARKS_ON_A_BASE = 8
 """Of names it is less: see `disroom.chat.names`."""
 
@@ -53,6 +55,25 @@ def clean(text: str) -> str:
     if not text.isprintable():
         text = _BREAK.sub(" ", _SEQUENCE.sub("", text))
     return _MAYBE_CROWDED.sub(_thinned, _UNSEEN.sub("", text))
+
+
+def sendable(text: str, most: int) -> str:
+    """Return a text as it is sent: clean, and without blanks around it.
+
+    Args:
+        text: As its sender wrote it.
+        most: Bytes that it may have, in UTF-8.
+
+    Raises:
+        EmptyText: Nothing is left of it.
+        TextTooLong: Too much is.
+    """
+    text = clean(text).strip()
+    if not text:
+        raise EmptyText
+    if len(text.encode()) > most:
+        raise TextTooLong(most)
+    return text
 
 
 def _thinned(stretch: re.Match[str]) -> str:

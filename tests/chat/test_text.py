@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from disroom.chat.text import MAX_MARKS_ON_A_BASE, clean
+from disroom.chat.errors import EmptyText, TextTooLong
+from disroom.chat.text import MAX_MARKS_ON_A_BASE, clean, sendable
 
 BLANK_LETTERS = "\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0"
 
@@ -137,3 +138,12 @@ def test_a_pile_of_marks_is_cut() -> None:
     assert clean("Z" + tower[: MAX_MARKS_ON_A_BASE + 1]) == f"Z{kept}"
     assert clean(f"❤{kept}❤{kept}") == f"❤{kept}❤{kept}"
     assert clean("Z" + "\u0301\u200d" * 50) == "Z" + "\u0301\u200d" * (MAX_MARKS_ON_A_BASE // 2)
+
+
+def test_what_counts_of_a_text_is_what_is_left_of_it() -> None:
+    """What is taken out makes no text too long, and is none by itself."""
+    assert sendable(" \x1b[31mé\u200bé \n", 4) == "éé"
+    with pytest.raises(TextTooLong):
+        sendable("ééé", 5)
+    with pytest.raises(EmptyText):
+        sendable(" \x1b[31m\u200b\n", 4)
