@@ -21,7 +21,6 @@ from disroom.chat.errors import (
     NotInRoom,
     PresenceUnavailable,
     ResumedElsewhere,
-    TooManyIgnored,
     TooManyRooms,
 )
 from disroom.chat.events import (
@@ -36,6 +35,7 @@ from disroom.chat.events import (
     RoomEvent,
     StoredAfterAll,
 )
+from disroom.chat.ignoring import Ignored
 from disroom.chat.interfaces import IMember, Receipt
 from disroom.chat.names import Nick, RoomName
 from disroom.chat.outgoing import Outgoing
@@ -61,10 +61,6 @@ from disroom.chat.tokens import Seen, Token
 
 if TYPE_CHECKING:
     from disroom.chat.hub import Hub
-
-
-_NOBODY: frozenset[Nick] = frozenset()
-"""One for all, since an empty set has 200 bytes."""
 
 
 class Session:
@@ -101,7 +97,7 @@ class Session:
         self._hub = hub
         self.member = member
         self.occupied: dict[RoomName, Room] = {}
-        self._ignored = _NOBODY
+        self._ignored: Ignored | None = None  # most users ignore nobody
         self._outgoing = Outgoing(
             gathering=hub.gathering,
             log=hub.log,
@@ -155,15 +151,14 @@ class Session:
         Raises:
             TooManyIgnored: As many as may be are hidden already.
         """
-        ignored = self._ignored | {nick}
-        if len(ignored) > self._hub.limits.ignored:
-            raise TooManyIgnored(self._hub.limits.ignored)
-        self._ignored = ignored
+        self._ignored = self._ignored or Ignored(self._hub.limits.ignored)
+        self._ignored.add(nick)
         return IgnoreSet(nick, ignored=True)
 
     def unignore(self, nick: Nick) -> IgnoreSet:
         """Show again what a nick says."""
-        self._ignored -= {nick}
+        if self._ignored is not None:
+            self._ignored.remove(nick)
         return IgnoreSet(nick, ignored=False)
 
     async def whois(self, nick: Nick) -> Whois:
@@ -392,20 +387,15 @@ class Session:
             assert isinstance(event, Message)
             if self._outgoing.turned_up(event.id, event.seq):
                 self.member.deliver(StoredAfterAll(event))
-        elif self._ignored and self._hides(event):
+        elif self._ignored is not None and self._ignored.hides(event):
             return
         self.member.deliver(event)
-
-    def _hides(self, event: RoomEvent) -> bool:
-        if not isinstance(event, Message) or event.kind == "topic":
-            return False
-        return event.nick in self._ignored
 
     def receive_private(self, event: PrivateReceived) -> bool:
         """Take a private message; see `Recipient`."""
         if isinstance(self.member, Absent):
             return False
-        if event.message.sender not in self._ignored:
+        if self._ignored is None or not self._ignored.hides(event):
             self.member.deliver(event)
         return True
 
