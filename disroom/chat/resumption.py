@@ -71,11 +71,11 @@ class Resumption:
 
     Attributes:
         key: To the token that the client was told last; empty before that.
-        ends_at: When the session ends, monotonic seconds; None while it has a client.
     """
 
     __slots__ = (
         "_catching_up",
+        "_ends_at",
         "_given",
         "_had",
         "_hub",
@@ -84,13 +84,12 @@ class Resumption:
         "_turn",
         "_unnoted",
         "_unsettled",
-        "ends_at",
         "key",
     )
 
     def __init__(self, session: Session, hub: Hub) -> None:
         self.key = ""
-        self.ends_at: float | None = None
+        self._ends_at: float | None = None  # monotonic seconds; None while there is a client
         self._session = session
         self._hub = hub
         self._unsettled = False
@@ -116,12 +115,26 @@ class Resumption:
 
     # While the client is away.
 
-    def suspend(self) -> None:
-        """Take note that the client is gone, and what it was given."""
+    def suspend(self) -> bool:
+        """Take note that the client is gone, and what it was given; False: the session is to end.
+
+        So it is without a name, or where nobody is to wait: because the instance stops, or as many
+        wait as may. Who is coming back already is no more of them.
+        """
+        session, hub = self._session, self._hub
+        crowded = len(hub.suspended) >= hub.limits.suspended and session.id not in hub.resuming
+        if session.nick is None or not hub.limits.grace or hub.stopping or crowded:
+            return False
         if self._given:
-            seqs = {name: self._given_of(name) for name in self._session.occupied}
-            self._had = Seen(self._hub.log.identity, seqs)
+            seqs = {name: self._given_of(name) for name in session.occupied}
+            self._had = Seen(hub.log.identity, seqs)
         self._wait()
+        return True
+
+    def is_over(self, now: float) -> bool:
+        """Whether the grace is over, and nobody asks for the session; ``now`` is monotonic time."""
+        over = self._ends_at is not None and now >= self._ends_at
+        return over and self._session.id not in self._hub.resuming
 
     def _given_of(self, room: RoomName) -> int:
         unfinished = self._catching_up.get(room)
@@ -133,7 +146,7 @@ class Resumption:
         grace = self._hub.limits.grace
         self._session.member = Absent()
         self._hub.suspended.add(self._session.id)
-        self.ends_at = self._hub.runtime.monotonic() + grace
+        self._ends_at = self._hub.runtime.monotonic() + grace
         self._catching_up.clear()
         self._unnoted = True
         self.note_suspended()
@@ -146,11 +159,11 @@ class Resumption:
         """
         if (
             self._unnoted
-            and self.ends_at is not None
+            and self._ends_at is not None
             and self._session.id not in self._hub.resuming
         ):
             self._unnoted = False
-            grace = self.ends_at - self._hub.runtime.monotonic()
+            grace = self._ends_at - self._hub.runtime.monotonic()
             self._hub.runtime.spawn(self._note_suspended(grace), "suspending a session")
 
     async def _note_suspended(self, grace: float) -> None:
@@ -166,7 +179,7 @@ class Resumption:
         """Have the session speak to another client from now on; see `Session.resume`."""
         session, hub = self._session, self._hub
         self._turn += 1
-        turn, self._given, self.ends_at, self.key = self._turn, False, None, token.key
+        turn, self._given, self._ends_at, self.key = self._turn, False, None, token.key
         hub.suspended.discard(session.id)
         before = session.member
         if not isinstance(before, Absent):

@@ -405,8 +405,7 @@ class Session:
     def tick(self, now: float) -> None:
         """Do what is due; ``now`` is the monotonic time."""
         self._outgoing.tick(now)
-        ends_at = self._resumption.ends_at if self._resumption else None
-        if ends_at is not None and now >= ends_at and self.id not in self._hub.resuming:
+        if self._resumption is not None and self._resumption.is_over(now):
             self.close("connection lost")
 
     # Going on after a lost connection: see `Resumption`.
@@ -423,7 +422,7 @@ class Session:
         return answer
 
     def disconnected(self, by: IMember, reason: str = "connection lost") -> None:
-        """Take note that the client is gone; without a token, or a name, the session ends.
+        """Take note that the client is gone; where it cannot be resumed, the session ends.
 
         Args:
             by: The client. Nothing happens where the session has another one by now.
@@ -431,19 +430,8 @@ class Session:
         """
         if by is not self.member or self._closed:
             return
-        if (
-            self._resumption is None
-            or self.nick is None
-            or not self._hub.limits.grace
-            or self._hub.stopping
-            or (
-                len(self._hub.suspended) >= self._hub.limits.suspended
-                and self.id not in self._hub.resuming
-            )
-        ):
+        if self._resumption is None or not self._resumption.suspend():
             self.close(reason)
-        else:
-            self._resumption.suspend()
 
     async def resume(self, member: IMember, token: Token, held: Resumed, seen: Seen) -> Restored:
         """Speak to another client from now on; `catch_up` must follow, once it has the answer.
