@@ -15,19 +15,17 @@ from typing import TYPE_CHECKING
 
 from zope.interface import implementer
 
-from disroom.chat.catchup import CatchUp
+from disroom.chat.catchup import CatchUps
 from disroom.chat.errors import (
     ChatError,
     PresenceUnavailable,
     ResumedElsewhere,
-    StoreUnavailable,
 )
-from disroom.chat.events import Event, Failed, Member, Message, RoomEvent, StoredAfterAll
+from disroom.chat.events import Event, Failed, Member, RoomEvent, StoredAfterAll
 from disroom.chat.interfaces import IMember
 from disroom.chat.names import Nick, RoomName
 from disroom.chat.presence import Resumed
-from disroom.chat.replies import Entered, Restored, Resumable
-from disroom.chat.stored import Replay
+from disroom.chat.replies import Restored, Resumable
 from disroom.chat.tokens import Seen, Token
 
 if TYPE_CHECKING:
@@ -98,7 +96,7 @@ class Resumption:
         self._given = True  # the client of the last turn was given its answer
         self._kept: Iterable[Event] = ()
         self._had = _NOTHING  # what the last client was given when it was lost
-        self._catching_up: dict[RoomName, CatchUp] = {}
+        self._catching_up: CatchUps | None = None
 
     async def arm(self) -> Resumable:
         """Make a token; the one before is good until the client asks something under the new one.
@@ -137,8 +135,7 @@ class Resumption:
         return over and self._session.id not in self._hub.resuming
 
     def _given_of(self, room: RoomName) -> int:
-        unfinished = self._catching_up.get(room)
-        after = unfinished.after if unfinished else None
+        after = self._catching_up.after(room) if self._catching_up else None
         return self._hub.log.position(room) if after is None else after
 
     def _wait(self) -> None:
@@ -147,7 +144,8 @@ class Resumption:
         self._session.member = Absent()
         self._hub.suspended.add(self._session.id)
         self._ends_at = self._hub.runtime.monotonic() + grace
-        self._catching_up.clear()
+        if self._catching_up is not None:
+            self._catching_up.clear()
         self._unnoted = True
         self.note_suspended()
 
@@ -187,7 +185,8 @@ class Resumption:
             before.close(ResumedElsewhere())
         if not self._had.seqs:  # it was lost elsewhere
             self._had = Seen.parse(held.given)
-        self._begin((*held.rooms, *session.occupied), seen)
+        self._catching_up = catching_up = self._catching_up or CatchUps(session, hub)
+        catching_up.begin((*held.rooms, *session.occupied), seen, self._had)
         try:
             for name in held.rooms:
                 if name not in session.occupied:
@@ -200,34 +199,19 @@ class Resumption:
             if turn == self._turn:
                 self._wait()
             raise
-        for name in session.occupied.keys() - self._catching_up.keys():  # joined meanwhile
-            self._catching_up[name] = CatchUp(name, None)
+        catching_up.also(session.occupied)  # joined meanwhile
         itself = Member(session.id, nick, held.away is not None)  # news of it is on its way
-        rooms = tuple(self._entered(name, itself) for name in self._catching_up)
+        rooms = []
+        for name in catching_up:
+            room = session.occupied[name]
+            room.marked(itself)
+            rooms.append(session.entered(room, itself, backlog=catching_up.listed(name)))
         if isinstance(session.member, Absent):
             self._kept = session.member.kept
         self._unsettled = True
         session.member = member
         current = session.current.name if session.current else None
-        return Restored(nick, rooms, current, str(token), hub.limits.grace)
-
-    def _begin(self, rooms: Iterable[RoomName], seen: Seen) -> None:
-        """Hold rooms back, each from what the client has, or was given, of it."""
-        identity = self._hub.log.identity
-        self._catching_up.clear()
-        for room in rooms:
-            after, anew = seen.seqs.get(room), seen.log not in ("", identity)
-            if after is None and room in self._had.seqs:
-                after, anew = self._had.seqs[room], anew or self._had.log != identity
-            self._catching_up[room] = CatchUp(room, after, anew=anew)
-
-    def _entered(self, name: RoomName, itself: Member) -> Entered:
-        catch_up, backlog = self._catching_up[name], False
-        self._session.occupied[name].marked(itself)
-        catch_up.listed()
-        if catch_up.after is None:
-            backlog, catch_up.after = not catch_up.anew, self._hub.log.position(name)
-        return self._session.entered(self._session.occupied[name], itself, backlog=backlog)
+        return Restored(nick, tuple(rooms), current, str(token), hub.limits.grace)
 
     def catch_up(self) -> None:
         """Show what was missed, each room by itself, and then what has come since."""
@@ -236,32 +220,17 @@ class Resumption:
         kept, self._kept = self._kept, ()
         for event in kept:
             self._session.member.deliver(event)
-        for name, catch_up in tuple(self._catching_up.items()):
-            self._hub.runtime.spawn(self._catch_up(name, catch_up), "making up for a room")
-
-    async def _catch_up(self, name: RoomName, catch_up: CatchUp) -> None:
-        log, after = self._hub.log, catch_up.after or 0
-        try:
-            replay = await self._hub.replays.since(self._session.occupied[name], after)
-        except StoreUnavailable:
-            replay = Replay((), (after + 1, log.position(name)))
-        if self._catching_up.get(name) is catch_up:
-            del self._catching_up[name]
-            for event in catch_up.release(replay, log.position(name)):
-                own = isinstance(event, Message) and event.session == self._session.id
-                self._session.receive(event, own)
+        if self._catching_up is not None:
+            self._catching_up.release()
 
     def hold(self, event: RoomEvent) -> bool:
         """Take an event of a room that is being made up for; False if it is not."""
-        catch_up = self._catching_up.get(event.room)
-        if catch_up is None:
-            return False
-        catch_up.hold(event)
-        return True
+        return self._catching_up is not None and self._catching_up.hold(event)
 
     def out_of(self, room: RoomName) -> None:
         """Make up for nothing more of a room that the session has left."""
-        self._catching_up.pop(room, None)
+        if self._catching_up is not None:
+            self._catching_up.out_of(room)
 
     def heard(self) -> None:
         """Take note of a request of the client: it has its new token, so the old one goes."""
