@@ -6,9 +6,9 @@ of the 75 us that a stored message once cost. A publish goes through five corout
 a task that writes: 10 more. The shorter way cuts whole messages out of what was read and calls the
 subscriber from the read loop; it puts what is published where that task would find it, and writes
 it when a turn of the loop has brought nothing more. For this it stands before one private method,
-overrides another and knows four attributes, so it is taken only where they are those it was written
-for; elsewhere nats-py's own way serves as well. Whatever else of nats-py is private and used is
-here, too.
+overrides two and knows six attributes, so it is taken only where they are those it was written for;
+elsewhere nats-py's own way serves as well. Whatever else of nats-py is private and used is here,
+too.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ def supported() -> bool:
             and type(parser) is Parser
             and isinstance(client._subs, dict)
             and (client._pending, client._pending_data_size, client._transport) == ([], 0, None)
+            and _parameters(Client._process_pong) == "self"
+            and (client._pongs, client._pings_outstanding) == ([], 0)
             and _keeps_what_is_incomplete(parser)
         )
     except AttributeError:
@@ -149,7 +151,7 @@ class DirectClient(Client):
             writer.transport.abort()
 
     async def _process_pong(self) -> None:
-        if self._pongs and self._pongs[0].done():
+        if self.direct and self._pongs and self._pongs[0].done():
             # Of a flush that has given up. nats-py would fail to tell it, and read nothing more.
             self._pongs.pop(0)
             self._pings_outstanding = 0
