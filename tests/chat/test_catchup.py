@@ -1,0 +1,87 @@
+"""From where each room is made up for, and what a client that comes back is shown of it."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from disroom.chat.catchup import CatchUps
+from disroom.chat.names import RoomName
+from disroom.chat.tokens import Seen
+from tests.chat.world import User, World, outcome, world_of
+
+TEA, POT = RoomName.parse("tea"), RoomName.parse("pot")
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """Two instances; whatever was spawned in a test must not have failed."""
+    one = World()
+    yield one
+    one.check()
+
+
+@pytest.fixture
+def ann(world: World) -> User:
+    """Somebody in two rooms of three messages each, of which the seqs are 1 to 6."""
+    ann = world.one.user("ann", "tea", "pot")
+    for room in ("tea", "pot"):
+        for text in "abc":
+            outcome(ann.say(text, room))
+    ann.story()
+    return ann
+
+
+def test_the_clients_word_counts_before_what_it_was_given(world: World, ann: User) -> None:
+    """What was on its way when the connection was lost is shown again where it did not arrive."""
+    log = world.one.log.identity
+    catch_ups = CatchUps(ann.session, world.one.hub)
+    catch_ups.begin([TEA, POT], Seen(log, {TEA: 2}), Seen(log, {TEA: 3, POT: 6}))
+    assert (catch_ups.after(TEA), catch_ups.after(POT)) == (2, 6)
+    assert not (catch_ups.listed(TEA) or catch_ups.listed(POT))
+    catch_ups.release()
+    assert ann.story() == ["#tea ann: c"]
+
+
+def test_who_may_have_nothing_gets_what_a_newcomer_does(world: World, ann: User) -> None:
+    """Of rooms of which nothing is known the last messages come with the list."""
+    catch_ups = CatchUps(ann.session, world.one.hub)
+    catch_ups.begin([TEA], Seen(), Seen())
+    catch_ups.also([TEA, POT])
+    assert list(catch_ups) == [TEA, POT]
+    for room in (TEA, POT):
+        assert catch_ups.after(room) is None
+        assert catch_ups.listed(room)
+        assert catch_ups.after(room) == world.one.log.position(room)
+    catch_ups.release()
+    assert not ann.story()
+    assert not list(catch_ups)
+
+
+def test_of_another_log_there_is_a_gap_and_no_backlog(world: World, ann: User) -> None:
+    """Seqs of a log that is gone tell nothing of this one, also not that messages are new."""
+    another = Seen("another", {TEA: 1})
+    for seen, given in ((another, Seen()), (Seen(), another)):
+        catch_ups = CatchUps(ann.session, world.one.hub)
+        catch_ups.begin([TEA], seen, given)
+        assert not catch_ups.listed(TEA)
+        catch_ups.release()
+        assert ann.story() == ["#tea gap None..None"]
+
+
+@pytest.mark.parametrize("end", [lambda c: c.out_of(TEA), CatchUps.clear])
+def test_of_a_room_that_was_left_nothing_more_is_shown(end: Callable[[CatchUps], None]) -> None:
+    """Nor of any, where the client is lost again before the log has answered."""
+    world = world_of(backlog=1)
+    ann = world.one.user("ann", "tea")
+    for text in "abc":
+        outcome(ann.say(text))
+    ann.story()
+    catch_ups = CatchUps(ann.session, world.one.hub)
+    catch_ups.begin([TEA], Seen(world.one.log.identity, {TEA: 0}), Seen())
+    world.one.gate.hold("since")
+    catch_ups.release()
+    assert world.one.gate.waiting("since")
+    end(catch_ups)
+    world.one.gate.release("since")
+    assert not ann.story()
+    world.check()
