@@ -217,8 +217,7 @@ class Core:
     def _write(self, call: Call) -> None:
         self._outgoing += self._pending.sent(call, self._who.session)
 
-    def _answered(self, call: Call, body: bytes) -> None:
-        answer = msgspec.msgpack.decode(body, type=call.answer | messages.Error)
+    def _answered(self, call: Call, answer: messages.Ok | messages.Error) -> None:
         if isinstance(answer, messages.Error):
             call.done(ChatFailed(answer.code, answer.message))
             return
@@ -255,8 +254,11 @@ class Core:
         head = read_head(body)
         if head.type not in ("ok", "error") or not isinstance(head.id, int):
             self._told(head, body)
-        elif call := self._pending.answered(head.id):
-            self._answered(call, body)
+        elif call := self._pending.asked(head.id):
+            # What cannot be read is no answer: it is asked again, elsewhere.
+            answer = msgspec.msgpack.decode(body, type=call.answer | messages.Error)
+            self._pending.answered(head.id)
+            self._answered(call, answer)
 
     def _told(self, head: Head, body: bytes) -> None:
         event: Told | None = read_told(head, body)

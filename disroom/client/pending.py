@@ -55,12 +55,14 @@ class Pending:
             self._posted[call.message] = call
         return frame.encode(_encode(call.body(self._last_id)))
 
-    def answered(self, id_: int) -> Call | None:
-        """Take the request that is answered; None where nobody waits for it."""
-        call = self._sent.pop(id_, None)
-        if call is not None:
-            self._posted.pop(call.message, None)
-        return call
+    def asked(self, id_: int) -> Call | None:
+        """The request of that id; None where nobody waits for its answer."""
+        return self._sent.get(id_)
+
+    def answered(self, id_: int) -> None:
+        """Take note that a request is answered."""
+        call = self._sent.pop(id_)
+        self._posted.pop(call.message, None)
 
     def seen(self, message: messages.StoredMessage) -> None:
         """Take note of a message that is in its room: it need not be sent again."""

@@ -476,6 +476,24 @@ def test_what_is_no_protocol_is_hung_up_on(garbage: bytes) -> None:
     assert server.core.hangs_up
 
 
+def test_what_is_answered_by_nonsense_is_asked_again() -> None:
+    """Elsewhere, or for a private message it is told; nobody waits for ever."""
+    server = talking("tea")
+    asking = send(server)
+    whisper = Asking(server.core, "msg", messages.Whispered, again=False, nick="bob", text="hi")
+    for _ in range(2):
+        server.ok(server.next(), seq="seven")
+    assert server.core.hangs_up
+    server.lose()
+    assert codes(whisper) == ["disconnected"]
+    server.connect()
+    server.welcome(server.next(), in_room())
+    again = server.next()
+    assert (again["op"], again["key"]) == ("send", "k1")
+    server.ok(again, room="tea", seq=7)
+    assert [outcome.seq for outcome in asking.outcomes] == [7]
+
+
 def test_what_waits_is_bounded() -> None:
     """A program that asks for more than can be answered is told so."""
     core = Core("ann")
