@@ -8,7 +8,7 @@ two can overtake each other; the rules that keep what people see in order are th
 * A newcomer's answer may be ahead of the changes. Its joining is then shown to those who are here,
   and the change that brings it later is known already; so is a roster that came with it.
 * A message from somebody whose joining has not been shown yet shows the joining first, and the
-  change that brings it later is not shown again. If none comes, a roster decides.
+  change that brings it later is not shown again. If none comes, a roster decides (`Sightings`).
 
 Who is in the room is known here at once; when the others are told, `moves` says.
 """
@@ -23,31 +23,16 @@ from itertools import chain, islice
 from zope.interface import implementer
 
 from disroom.chat.audience import Audience, Occupant
-from disroom.chat.events import (
-    Gap,
-    MarkedAway,
-    Member,
-    Message,
-    Renamed,
-)
+from disroom.chat.events import Gap, MarkedAway, Member, Message, Renamed
 from disroom.chat.interfaces import IRoomFollower, IRuntime
 from disroom.chat.moves import Moves, window
 from disroom.chat.names import RoomName
 from disroom.chat.presence import Change, Roster
 from disroom.chat.replies import UserList
 from disroom.chat.ring import Ring
+from disroom.chat.sightings import Sightings
 from disroom.chat.stored import Held, Page, Replay, Topic
 from disroom.chat.versions import Versions
-
-JUST_LEFT_SECONDS = 10.0
-"""How long a message of somebody who left may be a straggler, and no new arrival."""
-
-CLOCKS_SECONDS = 1.0
-"""By how much the clocks of the log and of the presence store may differ. A message that is timed
-later than this after its sender left is of one who has come back."""
-
-FRESH_SECONDS = 5.0
-"""How old a message may be to say that its sender must be in the room."""
 
 
 @implementer(IRoomFollower)
@@ -84,8 +69,7 @@ class Room:
         self._audience = Audience()
         self._versions = Versions()
         self._doubtful = False
-        self._just_left: dict[str, tuple[float, float]] = {}  # until when, and when it was
-        self._unconfirmed: dict[str, tuple[float, float]] = {}  # the same, of its being shown
+        self._sightings = Sightings(runtime)
         self._moves = Moves()
         self._window = window
         self._window_opened: float | None = None
@@ -147,21 +131,9 @@ class Room:
 
     def _show_arrival(self, message: Message) -> None:
         """Show the joining of a message's sender, of which presence has not told yet."""
-        if (
-            self.version
-            and not self._straggles(message)
-            and self._runtime.now() - message.at < FRESH_SECONDS
-        ):
+        if self.version and self._sightings.shows_arrival(message):
             self._arrive([Member(message.session, message.nick)], message.at)
-            until = self._runtime.monotonic() + FRESH_SECONDS
-            self._unconfirmed[message.session] = until, message.at
-
-    def _straggles(self, message: Message) -> bool:
-        """Whether a message of somebody who is not here may be from before it left."""
-        if message.session not in self._just_left:
-            return False
-        _, left_at = self._just_left[message.session]
-        return message.at <= left_at + CLOCKS_SECONDS
+            self._sightings.seen(message.session, message.at)
 
     # What presence brings.
 
@@ -187,7 +159,7 @@ class Room:
         self._doubtful = False
         now = self._runtime.now()
         current = {member.session: member for member in roster.members}
-        known = current.keys() | self._unconfirmed.keys()
+        known = current.keys() | self._sightings.unconfirmed
         self._leave([session for session in self.members if session not in known], now, "")
         self._rename([m for m in roster.members if m.session in self.members], now)
         self._arrive(roster.members, now)
@@ -197,14 +169,14 @@ class Room:
     def _arrive(self, members: Iterable[Member], at: float) -> None:
         renamed = []
         for member in members:
-            shown = self._unconfirmed.pop(member.session, None)
+            seen_at = self._sightings.confirmed(member.session)
             if member.session not in self.members:
                 if not self._moves.came(member, at):
                     self._tell_moves()
                     self._moves.came(member, at)
                 self.members[member.session] = member
-            elif shown is not None:  # without its mark, and under a nick it had before, perhaps
-                nick = member.nick if shown[1] < at else self.members[member.session].nick
+            elif seen_at is not None:  # without its mark, and under a nick it had before, perhaps
+                nick = member.nick if seen_at < at else self.members[member.session].nick
                 renamed.append(replace(member, nick=nick))
         self._rename(renamed, at)
 
@@ -239,10 +211,7 @@ class Room:
             gone.sort(key=places.__getitem__)
         for session in gone:
             self._moves.went(self.members.pop(session), at, reason)
-        until = self._runtime.monotonic() + JUST_LEFT_SECONDS
-        for session in sessions:
-            self._unconfirmed.pop(session, None)
-            self._just_left[session] = until, at
+        self._sightings.left(sessions, at)
         self._moved()
 
     # Who is here.
@@ -266,8 +235,7 @@ class Room:
             self.adopt(roster)
         self._arrive([itself], self._runtime.now())
         if roster.version > self.version:  # the change that brings it is on its way
-            until = self._runtime.monotonic() + FRESH_SECONDS
-            self._unconfirmed[itself.session] = until, self._runtime.now()
+            self._sightings.seen(itself.session, self._runtime.now())
         self._audience.enter(occupant)
 
     def marked(self, itself: Member) -> None:
@@ -305,11 +273,7 @@ class Room:
 
     def tick(self) -> None:
         """Forget who left a while ago, and doubt who was seen a while ago but not confirmed."""
-        now = self._runtime.monotonic()
-        for session in [s for s, (until, _) in self._just_left.items() if until < now]:
-            del self._just_left[session]
-        for session in [s for s, (until, _) in self._unconfirmed.items() if until < now]:
-            del self._unconfirmed[session]
+        if self._sightings.expire():
             self._doubtful = True
 
     # Comings and goings.

@@ -21,7 +21,8 @@ from disroom.chat.events import Gap, Joined, Left, MarkedAway, Member, Message, 
 from disroom.chat.moves import MOST_SECONDS
 from disroom.chat.names import Nick, RoomName
 from disroom.chat.presence import Change, Roster
-from disroom.chat.room import CLOCKS_SECONDS, FRESH_SECONDS, JUST_LEFT_SECONDS, Room
+from disroom.chat.room import Room
+from disroom.chat.sightings import CLOCKS_SECONDS, FRESH_SECONDS, JUST_LEFT_SECONDS
 from disroom.chat.stored import Topic
 from disroom.chat.versions import MOST_AHEAD
 from tests.chat.stepped import SteppedRuntime
