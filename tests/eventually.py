@@ -83,6 +83,11 @@ def eventually_blocking(
         time.sleep(POLL_SECONDS)
 
 
+def stand_still(seconds: float) -> None:
+    """Block the thread, and with it the event loop: what happens to a process that is frozen."""
+    time.sleep(seconds)
+
+
 async def _result(awaitable: Awaitable[T]) -> T:
     return await awaitable
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail, succeed
-from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
+from disroom.adapters.countdown import Countdown
 from disroom.coroutines import rest_of
 
 T = TypeVar("T")
@@ -74,15 +74,20 @@ def soon(call: Callable[[], None]) -> None:
 
 
 async def within(seconds: float, clock: IReactorTime, result: Deferred[T]) -> T:
-    """Wait for a Deferred, for so long at most; then it is cancelled.
+    """Wait for a Deferred, for so long at most as `Countdown` counts; then it is cancelled.
 
     Raises:
         TimedOut: It took longer.
     """
+    countdown = Countdown(seconds, clock, result.cancel)
     try:
-        return await result.addTimeout(seconds, clock)
-    except DeferredTimeoutError:
-        raise TimedOut(f"no answer within {seconds:g} s") from None
+        return await result
+    except CancelledError:
+        if countdown.ended:
+            raise TimedOut(f"no answer within {seconds:g} s") from None
+        raise
+    finally:
+        countdown.cancel()
 
 
 async def all_of(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.cluster.chat import Chat, user
-from tests.eventually import eventually_blocking
+from tests.eventually import eventually_blocking, stand_still
 from tests.faults.proof import frozen, gone
 from tests.faults.report import Fault
 from tests.faults.talk import Talk
@@ -19,6 +19,9 @@ from tests.processes.text_client import Clients
 
 GONE_SECONDS = 15.0
 STOP_SECONDS = 5.0
+
+FROZEN_SECONDS = 3.0
+"""More than is waited for any answer of NATS or Redis, and less than a lease."""
 
 
 @pytest.mark.parametrize("lease", [3, pytest.param(10, marks=pytest.mark.faults)])
@@ -136,6 +139,29 @@ def test_an_instance_is_stopped_under_load(
         assert talker.told("(going-down)") and talker.told("Goodbye!"), talker.nick
     if down != "redis":
         assert all(talker.told("(going down)", stopped) for talker in talk.on(first))
+
+
+@pytest.mark.faults
+def test_a_frozen_instance_refuses_nobody(chat: Chat, clients: Clients, fault: Fault) -> None:
+    """Who comes and speaks while their server stands still is served when it moves again."""
+    server = chat.instance()
+    for wave, answers in enumerate((0, 1, 30, 60, 90)):
+        crowd = [LineClient(clients, server.address) for _ in range(100)]
+        for number, client in enumerate(crowd):
+            client.send_line(f"nick w{wave}c{number}\njoin room{wave}-{number % 10}\nsend hello")
+        eventually_blocking(lambda: _answered(clients, crowd) >= answers)  # noqa: B023 -- at once
+        server.pause()
+        stand_still(FROZEN_SECONDS)
+        fault.proved(frozen(server))
+        server.resume()
+        for number, client in enumerate(crowd):
+            client.expect(f" w{wave}c{number}: hello$")
+    fault.reported(f"instance frozen for {FROZEN_SECONDS} s while 100 come in", "all served")
+
+
+def _answered(clients: Clients, crowd: list[LineClient]) -> int:
+    clients.pump()
+    return sum(len(client.lines) > 1 for client in crowd)  # the first line is the greeting
 
 
 def test_a_frozen_instance_finds_out_before_it_serves_another_line(

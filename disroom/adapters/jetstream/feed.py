@@ -6,11 +6,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from disroom.adapters.countdown import Countdown
 from disroom.adapters.jetstream.api import Stored
 from disroom.adapters.jetstream.follower import RoomOrder, Verdict
 from disroom.adapters.jetstream.history import RoomReader
@@ -79,7 +80,7 @@ class RoomFeed:
         self._heard_on = 0  # the number of a connection
         self._subscription: NatsSubscription | None = None
         self._reading: Deferred[None] | None = None
-        self._patience: IDelayedCall | None = None
+        self._patience: Countdown | None = None
 
     @property
     def newest(self) -> int:
@@ -196,7 +197,7 @@ class RoomFeed:
     def _go_on(self) -> None:
         """Have what is missing read, if anything is."""
         if self.order.holding and self._patience is None and not self._closed:
-            self._patience = self._clock.callLater(PATIENCE_SECONDS, self._lose_patience)
+            self._patience = Countdown(PATIENCE_SECONDS, self._clock, self._lose_patience)
         if self.order.behind:
             self._read(self._fill)
 

@@ -31,6 +31,8 @@ GIVE_UP_SECONDS = 15.0
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
 SWEEP_SECONDS = 0.1
+TRY_SWEEPS = round(TRY_SECONDS / SWEEP_SECONDS) + 1
+"""A try's time, and up to a sweep more; counted so, a loop that stood still has read what came."""
 
 MOST_IN_FLIGHT = 4096
 """More at once would only wait in the server, and every try would time out."""
@@ -82,7 +84,8 @@ class Publisher:
         self._free = most_in_flight
         self._turns: deque[Deferred[None]] = deque()
         # One timer for all: a timer each would cost more than the publish.
-        self._tries: deque[tuple[float, Callable[[], None]]] = deque()
+        self._tries: deque[tuple[int, Callable[[], None]]] = deque()
+        self._sweeps = 0
         self._sweep = LoopingCall(self._give_up_tries)
         self._sweep.clock = clock
 
@@ -125,8 +128,7 @@ class Publisher:
                 again = self._finish(subject, payload, {MESSAGE_ID: message_id}, deadline, outcome)
                 self._on_the_side(again, done)
 
-        now = self._clock.seconds()
-        deadline = now + GIVE_UP_SECONDS
+        deadline = self._clock.seconds() + GIVE_UP_SECONDS
         if echoed:
             self._echoes.expect(message_id, tried)
             give_up, reply = partial(self._echoes.give_up, message_id), ""
@@ -138,7 +140,7 @@ class Publisher:
         except NotConnected:
             give_up()
         else:
-            self._watch(give_up, now)
+            self._watch(give_up)
 
     # For those who publish in a way of their own.
 
@@ -169,7 +171,7 @@ class Publisher:
 
     def watch(self, reply: str) -> None:
         """Give up an answer that does not come within a try's time; see `Inbox.give_up`."""
-        self._watch(partial(self._inbox.give_up, reply), self._clock.seconds())
+        self._watch(partial(self._inbox.give_up, reply))
 
     def _on_the_side(
         self, publishing: Awaitable[Acknowledged], done: Callable[[Outcome], None]
@@ -303,15 +305,15 @@ class Publisher:
         if self._connection.connected and size > self._connection.max_payload:
             raise TooBig(self._connection.max_payload)
 
-    def _watch(self, give_up: Callable[[], None], now: float) -> None:
+    def _watch(self, give_up: Callable[[], None]) -> None:
         """Give a try up when it has had its time."""
-        self._tries.append((now + TRY_SECONDS, give_up))
+        self._tries.append((self._sweeps + TRY_SWEEPS, give_up))
         if not self._sweep.running:
             self._sweep.start(SWEEP_SECONDS, now=False)
 
     def _give_up_tries(self) -> None:
-        now = self._clock.seconds()
-        while self._tries and self._tries[0][0] <= now:
+        self._sweeps += 1
+        while self._tries and self._tries[0][0] <= self._sweeps:
             _, give_up = self._tries.popleft()
             give_up()
         if not self._tries:

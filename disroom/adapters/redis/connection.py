@@ -24,6 +24,7 @@ from twisted.internet.interfaces import IDelayedCall, ITCPTransport
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from disroom.adapters.countdown import STEPS
 from disroom.adapters.redis.address import RedisAddress
 
 NOT_REDIS = "it does not speak the Redis protocol"
@@ -49,7 +50,8 @@ class RedisConnection(txredisapi.SubscriberProtocol):  # type: ignore[misc]  # i
 
     Args:
         reactor: For the time.
-        timeout: Seconds of silence, while a reply is due, after which the connection is aborted.
+        timeout: Seconds of silence, while a reply is due, after which the connection is aborted;
+            counted as `Countdown` does, and up to a step more.
         address: Where it goes, for who wants to know.
         published: Called with each message published on a channel subscribed to.
     """
@@ -67,7 +69,7 @@ class RedisConnection(txredisapi.SubscriberProtocol):  # type: ignore[misc]  # i
         self.why = "the connection was closed"
         self._over = False
         self._outstanding = 0
-        self._heard = 0.0
+        self._silent = 0  # for so many steps
         self._watch: IDelayedCall | None = None
         self._reactor = reactor
         self._timeout = timeout
@@ -84,9 +86,9 @@ class RedisConnection(txredisapi.SubscriberProtocol):  # type: ignore[misc]  # i
         if self._over:
             raise RedisUnavailable(self.why)
         if not self._outstanding:
-            self._heard = self._reactor.seconds()
+            self._silent = 0
         if self._watch is None:
-            self._watch = self._reactor.callLater(self._timeout, self._look)
+            self._look_later()
         self._outstanding += 1
         try:
             return await self.execute_command(*command)
@@ -97,14 +99,17 @@ class RedisConnection(txredisapi.SubscriberProtocol):  # type: ignore[misc]  # i
         finally:
             self._outstanding -= 1
 
+    def _look_later(self) -> None:
+        self._watch = self._reactor.callLater(self._timeout / STEPS, self._look)
+
     def _look(self) -> None:
         """Abort if replies are due and nothing has come for too long; look again otherwise."""
         self._watch = None
         if not self._outstanding or self._over:
             return
-        left = self._heard + self._timeout - self._reactor.seconds()
-        if left > 0:
-            self._watch = self._reactor.callLater(left, self._look)
+        self._silent += 1
+        if self._silent <= STEPS:
+            self._look_later()
         else:
             self.abort(f"no answer within {self._timeout:g} s")
 
@@ -138,7 +143,7 @@ class RedisConnection(txredisapi.SubscriberProtocol):  # type: ignore[misc]  # i
 
     def dataReceived(self, data: bytes, unpause: bool = False) -> None:
         """Take all complete replies out of what has arrived."""
-        self._heard = self._reactor.seconds()
+        self._silent = 0
         buffer, position = self._unparsed + data, 0
         try:
             while (parsed := _parse(buffer, position)) is not None:

@@ -7,10 +7,11 @@ from contextlib import suppress
 from typing import Any
 
 import msgspec
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
+from disroom.adapters.aio import TimedOut, within
 from disroom.adapters.redis.address import RedisPlace
 from disroom.adapters.redis.connection import RedisConnection, RedisUnavailable
 from disroom.adapters.redis.dialer import LinkFailure
@@ -132,12 +133,12 @@ class RedisInstance:
             for loop, seconds in self._loops.items():
                 loop.start(seconds)
             settled = Deferred.fromCoroutine(self.lease.settling.over())
-            await settled.addTimeout(settings.settle + settings.start_timeout, self.reactor)
+            await within(settings.settle + settings.start_timeout, self.reactor, settled)
             await self._tick()  # a predecessor's users are gone when this returns
         except LinkFailure as failure:
             await self._close()
             raise PresenceStartError(str(failure)) from None
-        except TimeoutError:
+        except TimedOut:
             await self._close()
             raise PresenceStartError("Redis: the presence store does not settle") from None
 
@@ -146,9 +147,9 @@ class RedisInstance:
         self._stop_loops()
         try:
             retired = Deferred.fromCoroutine(self.lease.retire("going down"))
-            await retired.addTimeout(self._settings.stop_timeout, self.reactor)
+            await within(self._settings.stop_timeout, self.reactor, retired)
             self.holdings.sessions.clear()
-        except (RedisUnavailable, TimeoutError):
+        except (RedisUnavailable, TimedOut):
             if self.holdings.sessions:
                 _log.warn("Redis was not told that this server stops; its users linger a while")
         await self._close()

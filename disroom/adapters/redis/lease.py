@@ -18,9 +18,10 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from disroom.adapters.aio import TimedOut, within
 from disroom.adapters.redis.connection import (
     CLUSTER,
     RedisConnection,
@@ -222,8 +223,8 @@ class RedisLease:
             if self._state is _State.AWAY or left <= 0:
                 raise RedisUnavailable("the connection is away")
             try:
-                await self._changed.wait().addTimeout(left, self._reactor)
-            except TimeoutError:
+                await within(left, self._reactor, self._changed.wait())
+            except TimedOut:
                 raise RedisUnavailable("the sessions are still being asserted") from None
         return self._connection
 
@@ -296,8 +297,8 @@ class RedisLease:
         while self._unsure_since is not None:
             left = deadline - self._reactor.seconds()
             try:
-                await self._changed.wait().addTimeout(max(left, 0.0), self._reactor)
-            except TimeoutError:
+                await within(max(left, 0.0), self._reactor, self._changed.wait())
+            except TimedOut:
                 self._unsure_since = None
 
     async def _reap(self, connection: RedisConnection, incarnation: str) -> int:

@@ -199,6 +199,28 @@ async def test_a_room_that_cannot_be_read_goes_on_and_says_so(
     assert follower.texts == ["a", f"gap {seq + 1}..{seq + 1}", "b", "c"]
 
 
+@promise
+async def test_nothing_is_given_up_because_the_instance_stood_still(
+    logs: NatsLogs, nats: NatsServer, proxy: NatsProxy
+) -> None:
+    """A frozen process tells nobody of a gap: what was missing is read when it moves again."""
+    clock = Clock()
+    here, there = await logs.log(proxy.url, clock=clock), await logs.log(nats.url)
+    follower = await following(here)
+    await say(there, "a")
+    await follower.hears("a")
+    proxy.drop_subjects("to_client", logs.settings.live_subject(""))
+    await say(there, "b")
+    await eventually(lambda: proxy.dropped())
+    proxy.drop_subjects("to_client", "_INBOX")
+    await say(there, "c")
+    await eventually(lambda: proxy.dropped()[-1].subject.startswith("_INBOX"))
+    proxy.drop_nothing()
+    clock.advance(30.0)
+    await eventually(lambda: _is_longer(follower, clock))
+    assert follower.texts == ["a", "b", "c"]
+
+
 def _is_longer(follower: Follower, clock: Clock) -> bool:
     clock.advance(0.1)
     return len(follower.events) > 1

@@ -21,7 +21,7 @@ from disroom.adapters.nats.inbox import Inbox
 from disroom.adapters.nats.message import Incoming
 from disroom.adapters.nats.settings import NatsSettings
 from tests.contract.witness import promise
-from tests.eventually import eventually
+from tests.eventually import eventually, stand_still
 from tests.processes.nats import NatsServer
 from tests.processes.nats_proxy import NatsProxy
 
@@ -246,6 +246,16 @@ async def test_nobody_waits_for_ever(bench: Bench) -> None:
         await publishing
     assert 13 < clock.seconds() < 16
     await eventually(lambda: 8 <= len(bench.stream.published) <= 16)
+
+
+@promise
+async def test_a_standstill_of_the_instance_has_nothing_sent_twice(bench: Bench) -> None:
+    """A process that was frozen reads what came before it doubles what it has yet to do."""
+    publisher = bench.publisher()
+    publishing = bench.publish(publisher)
+    stand_still(1.5)
+    assert (await publishing).seq == 1
+    assert bench.stream.published == [("m1", b"m1")]
 
 
 @promise

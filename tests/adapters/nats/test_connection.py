@@ -17,7 +17,7 @@ from disroom.adapters.nats.inbox import Inbox
 from disroom.adapters.nats.message import Incoming
 from tests.adapters.nats.connections import Connections, Messages, answers
 from tests.contract.witness import promise
-from tests.eventually import eventually
+from tests.eventually import eventually, stand_still
 from tests.processes.nats import NatsServer
 from tests.processes.nats_proxy import NatsProxy
 from tests.processes.ports import ReservedPort
@@ -332,3 +332,44 @@ async def test_whoever_is_told_of_a_cut_may_end_the_wait_of_another(
         proxy.cut()
         await eventually(lambda: told)
         assert isinstance(told[0], NotConnected)
+
+
+@promise
+async def test_what_is_asked_before_a_standstill_is_answered(
+    connections: Connections, nats: NatsServer, unique: str
+) -> None:
+    """Nobody is told that NATS does not answer because their own server was frozen."""
+    connection = await connections.start(nats.url)
+    inbox = Inbox(connection, reactor)
+
+    def echo(message: Incoming) -> None:
+        Deferred.fromCoroutine(connection.publish(message.reply, message.data))
+
+    connection.subscribe(unique, echo)
+    await connection.flush(2.0)
+    flushed = Deferred.fromCoroutine(connection.flush(0.2))
+    answered = Deferred.fromCoroutine(inbox.request(unique, b"hello", seconds=0.2))
+    stand_still(0.5)
+    await flushed
+    assert (await answered).data == b"hello"
+
+
+@promise
+async def test_an_answer_that_comes_during_a_standstill_is_taken(
+    connections: Connections, nats: NatsServer, unique: str
+) -> None:
+    """It lies in the socket when the time is up, and is read though the time is up."""
+    with NatsProxy(("127.0.0.1", nats.port)) as proxy, nats.connect() as friend:
+        friend.subscribe(unique)
+        friend.flush()
+        connection = await connections.start(proxy.url)
+        answered = Deferred.fromCoroutine(
+            Inbox(connection, reactor).request(unique, b"hello", seconds=0.3)
+        )
+        await eventually(lambda: any(seen.frame.subject == unique for seen in proxy.seen))
+        asked = friend.next_message()
+        assert asked.reply is not None
+        friend.publish(asked.reply, b"hello yourself")
+        friend.flush()
+        stand_still(0.6)
+        assert (await answered).data == b"hello yourself"

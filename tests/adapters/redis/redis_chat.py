@@ -114,6 +114,7 @@ class RedisChat:
         *,
         alone: bool | None = None,
         clock: Callable[[], float] | None = None,
+        reincarnated: Callable[[str], None] = lambda incarnation: None,
         credentials: dict[str, Any] | None = None,
         **settings: Any,
     ) -> Instance:
@@ -124,6 +125,11 @@ class RedisChat:
             return RedisSentinels if is_sentinel_url(url) else RedisAddress
 
         incarnations: list[str] = []
+
+        def renamed(incarnation: str) -> None:
+            incarnations.append(incarnation)
+            reincarnated(incarnation)
+
         first = not self.started
         presence = RedisPresence(
             RedisInstance(
@@ -133,7 +139,7 @@ class RedisChat:
                 instance_name=name,
                 fresh_id=secrets.token_urlsafe,
                 alone=lambda: first if alone is None else alone,
-                reincarnated=incarnations.append,
+                reincarnated=renamed,
                 **({} if clock is None else {"clock": clock}),
             )
         )

@@ -89,12 +89,12 @@ def test_silence_ends_a_connection_and_slowness_does_not() -> None:
     """A dead Redis is given up in time; one that works through a backlog is not."""
     connection, transport, clock, _ = connected(timeout=1.0)
     first, second = asked(connection, "ONE"), asked(connection, "TWO")
-    clock.advance(0.9)
+    clock.pump([0.125] * 7)
     connection.dataReceived(b"+OK\r\n")
-    clock.advance(0.9)
+    clock.pump([0.125] * 7)
     assert first == ["OK"]
     assert not transport.disconnected
-    clock.advance(0.2)
+    clock.pump([0.125] * 2)
     assert transport.disconnected
     connection.connectionLost(Failure(ConnectionAborted()))
     assert isinstance(second[0], RedisUnavailable)
@@ -110,10 +110,21 @@ def test_an_idle_connection_is_left_alone() -> None:
     connection.dataReceived(b"+OK\r\n")
     clock.pump([0.5] * 8)
     found = asked(connection, "TWO")
-    clock.advance(0.9)
+    clock.pump([0.125] * 7)
     connection.dataReceived(b"+OK\r\n")
     assert found == ["OK"]
     assert not transport.disconnected
+
+
+def test_a_standstill_is_no_silence() -> None:
+    """What was not even sent when the process was frozen, or not read, is not given up for that."""
+    connection, transport, clock, _ = connected(timeout=1.0)
+    found = asked(connection, "ONE")
+    clock.advance(10.0)
+    clock.pump([0.125] * 7)
+    assert not transport.disconnected and not found
+    clock.pump([0.125] * 2)
+    assert transport.disconnected
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from tests.adapters.redis.redis_chat import (
     outcome,
 )
 from tests.contract.witness import promise
-from tests.eventually import eventually
+from tests.eventually import eventually, stand_still
 from tests.processes.redis import RedisKind, RedisServer
 
 EMPTY_CHAT = ["epoch", "holders", "instances", "leases", "mark"]
@@ -255,3 +255,15 @@ async def test_a_server_knows_by_itself_that_its_lease_has_run_out(
     now = 120.0
     assert one.presence.lapsed
     await eventually(lambda: not one.presence.lapsed)
+
+
+@promise
+async def test_what_is_asked_before_a_standstill_is_done(
+    chat: RedisChat, redis: RedisServer
+) -> None:
+    """Nobody is refused a name because their own server was frozen: Redis was well."""
+    one = await chat.start(redis.url, timeout=0.2, lease=10.0)
+    claims = [defer.Deferred.fromCoroutine(outcome(one.claimed(nick))) for nick in (ALICE, BOB)]
+    stand_still(0.5)
+    assert [await claim for claim in claims] == ["", ""]
+    assert one.witness.uncertainties == 0  # nor was the connection lost

@@ -1,0 +1,55 @@
+"""How long something may take, counted in steps that the event loop makes.
+
+While the loop stands still (the process is frozen or has no processor, or something here takes
+seconds) nothing is sent or read. A timer that has run out by then fires in the turn that follows,
+before what came in time has been read, or when what asked for it has only just been sent: everybody
+would be told that a broker does not answer which was well all the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IReactorTime
+
+STEPS = 8
+"""Into so many a time is divided; a standstill counts as one."""
+
+
+class Countdown:
+    """Calls something once a time has passed while the loop was turning.
+
+    It is divided into `STEPS` timers, one after the other. So it is over after that time and what
+    `STEPS` turns of the loop take at most: hardly anything, or as long as it stood still.
+
+    Args:
+        seconds: The time.
+        clock: The reactor.
+        over: Called at the end, unless it is cancelled.
+
+    Attributes:
+        ended: Whether the time has passed.
+    """
+
+    __slots__ = ("_clock", "_left", "_over", "_step", "_timer", "ended")
+
+    def __init__(self, seconds: float, clock: IReactorTime, over: Callable[[], object]) -> None:
+        self.ended = False
+        self._step = seconds / STEPS
+        self._left = STEPS
+        self._clock = clock
+        self._over = over
+        self._timer = clock.callLater(self._step, self._passed)
+
+    def cancel(self) -> None:
+        """Count no more. Idempotent, also after the end."""
+        if self._timer.active():
+            self._timer.cancel()
+
+    def _passed(self) -> None:
+        self._left -= 1
+        if self._left:
+            self._timer = self._clock.callLater(self._step, self._passed)
+        else:
+            self.ended = True
+            self._over()
