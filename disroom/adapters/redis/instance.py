@@ -210,7 +210,8 @@ class RedisInstance:
             elif reply.status == "session" and mended:
                 raise RedisUnavailable("the session is not in the store")
             else:
-                mended = True
+                if not mended:  # it may have stood still for longer than its lease
+                    deadline, mended = max(deadline, seconds() + settings.timeout), True
                 self.lease.enter_again(connection)
             if seconds() > deadline:
                 raise RedisUnavailable("the store does not settle")

@@ -22,6 +22,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from disroom.adapters.aio import TimedOut, within
+from disroom.adapters.countdown import Countdown
 from disroom.adapters.redis.connection import (
     CLUSTER,
     RedisConnection,
@@ -292,14 +293,18 @@ class RedisLease:
                 confirming.fire()
 
     async def _until_sure(self) -> None:
-        deadline = self._reactor.seconds() + 2 * self._settings.timeout + self._settings.settle
-        await self.tick()
-        while self._unsure_since is not None:
-            left = deadline - self._reactor.seconds()
-            try:
-                await within(max(left, 0.0), self._reactor, self._changed.wait())
-            except TimedOut:
-                self._unsure_since = None
+        seconds = 2 * self._settings.timeout + self._settings.settle
+        countdown = Countdown(seconds, self._reactor, self._go_on_unsure)
+        try:
+            await self.tick()
+            while self._unsure_since is not None:
+                await self._changed.wait()
+        finally:
+            countdown.cancel()
+
+    def _go_on_unsure(self) -> None:
+        self._unsure_since = None
+        self._to(self._state, self._connection)
 
     async def _reap(self, connection: RedisConnection, incarnation: str) -> int:
         """Take some of a gone incarnation's sessions out; how many are left."""

@@ -4,17 +4,20 @@ import time
 
 from twisted.internet import defer
 
+from disroom.chat.names import Nick
 from tests.adapters.redis.redis_chat import (
     ALICE,
     ATTIC,
     BOB,
     CAROL,
     LOBBY,
+    Instance,
     NewProxy,
     NewRedis,
     RedisChat,
     cut_off,
     outcome,
+    session,
 )
 from tests.contract.witness import promise
 from tests.eventually import eventually, stand_still
@@ -267,3 +270,53 @@ async def test_what_is_asked_before_a_standstill_is_done(
     stand_still(0.5)
     assert [await claim for claim in claims] == ["", ""]
     assert one.witness.uncertainties == 0  # nor was the connection lost
+
+
+@promise
+async def test_what_is_asked_before_a_lease_runs_out_is_done_after_it(
+    chat: RedisChat, redis: RedisServer
+) -> None:
+    """A server that stood still for so long asserts itself anew first, and refuses nobody."""
+    one = await chat.start(
+        redis.url,
+        timeout=0.3,
+        lease=0.5,
+        tick=30.0,
+        reincarnated=lambda incarnation: stand_still(0.5),
+    )
+    two = await chat.start(redis.url, "two")
+    await one.claimed(ALICE, LOBBY)
+    await eventually(lambda: _is_free(two, ALICE))
+    bob = session()
+    claim = defer.Deferred.fromCoroutine(outcome(one.presence.claim(bob, BOB)))
+    stand_still(0.5)
+    assert await claim == ""
+    assert len(one.incarnations) == 2
+
+
+@promise
+async def test_a_second_standstill_does_not_hide_what_others_did_in_the_first(
+    chat: RedisChat, redis: RedisServer
+) -> None:
+    """Who lost their nick is told so before their server does anything for them, come what may."""
+    now = 100.0
+    one = await chat.start(
+        redis.url,
+        clock=lambda: now,
+        timeout=0.2,
+        lease=0.5,
+        tick=30.0,
+        reincarnated=lambda incarnation: stand_still(1.2),
+    )
+    two = await chat.start(redis.url, "two")
+    alice = await one.claimed(ALICE)
+    await eventually(lambda: _is_free(two, ALICE))
+    now = 120.0
+    assert one.presence.lapsed
+    await one.presence.confirm()
+    assert one.witness.lost_sessions == [alice]
+
+
+async def _is_free(instance: Instance, nick: Nick) -> bool:
+    """Whether a nick could be had; it is taken then."""
+    return await outcome(instance.presence.claim(session(), nick)) == ""
