@@ -95,8 +95,12 @@ class DirectClient(Client):
             self._direct[b"%d" % subscription._id] = receive
 
     def call_no_more(self, subscription: Subscription) -> None:
-        """Forget a subscription. Idempotent."""
+        """Forget a subscription, and have nothing of it run on. Idempotent.
+
+        nats-py stops what it runs for one only while there is a connection.
+        """
         self._direct.pop(b"%d" % subscription._id, None)
+        subscription._stop_processing()
 
     def send(self, subject: str, payload: bytes, reply: str, head: bytes) -> None:
         """Publish, in one write with all that is published while each turn of the loop brings more.

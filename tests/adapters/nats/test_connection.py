@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 import pytest_twisted
+from nats.aio.client import Client
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
 
@@ -126,6 +127,23 @@ async def test_subscriptions_survive_a_cut(
             await kept.heard(times)
         assert kept.payloads == [b"1", b"2", b"3"]
         assert cancelled.payloads == []
+
+
+@promise
+async def test_a_subscription_that_is_cancelled_leaves_nothing_running(
+    connections: Connections, nats: NatsServer, unique: str
+) -> None:
+    """Nor one on a connection of which nobody has noticed yet that it has ended."""
+    connection = await connections.start(nats.url)
+    for ended in (False, True):
+        subscription = connection.subscribe(unique, lambda message: None)
+        assert subscription._attached is not None and connection._link is not None
+        running = subscription._attached[1]._wait_for_msgs_task
+        if ended:
+            connection._link._client._status = Client.CLOSED
+        subscription.cancel()
+        assert running is not None
+        await eventually(running.done)
 
 
 @promise
