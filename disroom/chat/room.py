@@ -224,17 +224,18 @@ class Room:
             itself: The session as the others see it.
             roster: What its joining was answered with.
         """
-        if not self.version:
+        versions = self._versions
+        if not versions.held:
             self.name = roster.name
             self.members = {m.session: m for m in roster.members or ()}
-            self._apply(self._versions.reach(roster.version))
+            self._apply(versions.reach(roster.version))
         elif roster.members is None:
-            if roster.version == self.version + 1:  # nothing but this joining is new
-                self._apply(self._versions.reach(roster.version))
-        elif roster.version > self.version:
+            if roster.version == versions.held + 1:  # nothing but this joining is new
+                self._apply(versions.reach(roster.version))
+        elif roster.version > versions.held:
             self.adopt(roster)
         self._arrive([itself], self._runtime.now())
-        if roster.version > self.version:  # the change that brings it is on its way
+        if roster.version > versions.held:  # the change that brings it is on its way
             self._sightings.seen(itself.session, self._runtime.now())
         self._audience.enter(occupant)
 
