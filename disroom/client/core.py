@@ -146,6 +146,8 @@ class Core:
             said = self._refusal.decode("utf-8", "replace").strip().splitlines()
             why = next((line for line in said if line.startswith("Error: ")), why)
         told = self.connected or (self._arrival is not None and self._arrival.welcomed)
+        if self._arrival is not None and not self._arrival.welcomed and self._who.token:
+            self._who.asked_in_vain = True
         self._refusal, self._arrival = None, None
         self.last_failure = why
         self._phase = _Phase.APART
@@ -286,7 +288,9 @@ class Core:
             self._events.append(event)
 
     def _dismissed(self, event: messages.Goodbye) -> None:
-        if event.code in _GO_ON:
+        own = event.code == "resumed-elsewhere" and self._who.asked_in_vain
+        if own or event.code in _GO_ON:
+            self._who.asked_in_vain = False
             self.hangs_up = True
         else:
             self.close(
