@@ -80,8 +80,15 @@ class NatsCluster:
             port.release()
 
     def connect(self) -> RawNats:
-        """Return a raw connection to some node that runs and is not paused."""
-        return next(node for node in self.nodes if node.answering).connect()
+        """Return a raw connection to some node that runs and is not paused.
+
+        Raises:
+            OSError: None does, or it takes no connection.
+        """
+        for node in self.nodes:
+            if node.answering:
+                return node.connect()
+        raise ConnectionRefusedError("no node of the cluster answers")
 
     def wait_ready(self) -> None:
         """Wait until a stream can have a replica on each answering node; one is made, briefly."""
