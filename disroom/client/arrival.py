@@ -27,8 +27,9 @@ class Identity:
         log: To which the seqs of the rooms belong.
         lost: Whether a session was lost, until all that waits has been asked again.
         refused: How often the nick was taken since then.
-        asked_in_vain: Whether a connection was lost on which the session had been asked for. That
-            server may yet take it up: one that is frozen reads what was sent when it moves again.
+        asked_in_vain: The token that was shown on a connection which was lost before its answer;
+            empty for none. That server may yet take the session up by it: one that is frozen reads
+            what was sent when it moves again.
     """
 
     nick: str
@@ -37,7 +38,7 @@ class Identity:
     log: str = ""
     lost: bool = False
     refused: int = 0
-    asked_in_vain: bool = False
+    asked_in_vain: str = ""
 
 
 class Arrival:

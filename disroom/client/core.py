@@ -147,7 +147,7 @@ class Core:
             why = next((line for line in said if line.startswith("Error: ")), why)
         told = self.connected or (self._arrival is not None and self._arrival.welcomed)
         if self._arrival is not None and not self._arrival.welcomed and self._who.token:
-            self._who.asked_in_vain = True
+            self._who.asked_in_vain = self._who.token
         self._refusal, self._arrival = None, None
         self.last_failure = why
         self._phase = _Phase.APART
@@ -288,9 +288,11 @@ class Core:
             self._events.append(event)
 
     def _dismissed(self, event: messages.Goodbye) -> None:
-        own = event.code == "resumed-elsewhere" and self._who.asked_in_vain
-        if own or event.code in _GO_ON:
-            self._who.asked_in_vain = False
+        if event.code == "resumed-elsewhere" and self._who.asked_in_vain:
+            # By the token shown then, which is good until the one that was answered is used.
+            self._who.token, self._who.asked_in_vain = self._who.asked_in_vain, ""
+            self.hangs_up = True
+        elif event.code in _GO_ON:
             self.hangs_up = True
         else:
             self.close(
