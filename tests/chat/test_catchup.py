@@ -1,6 +1,6 @@
 """From where each room is made up for, and what a client that comes back is shown of it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -10,14 +10,6 @@ from disroom.chat.tokens import Seen
 from tests.chat.world import User, World, outcome, world_of
 
 TEA, POT = RoomName.parse("tea"), RoomName.parse("pot")
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    """Two instances; whatever was spawned in a test must not have failed."""
-    one = World()
-    yield one
-    one.check()
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Several instances as one chat: who sees what, and which rooms an instance follows."""
 
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 import pytest
@@ -39,14 +39,6 @@ from disroom.chat.tokens import Seen, Token
 from tests.chat.world import Client, Instance, User, World, in_words, outcome, run
 
 TEA = RoomName.parse("tea")
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    """Two instances; whatever was spawned in a test must not have failed."""
-    one = World()
-    yield one
-    one.check()
 
 
 # One chat on two instances.

@@ -1,7 +1,5 @@
 """What a user sees of those it ignores."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from disroom.chat.errors import TooManyIgnored
@@ -10,14 +8,6 @@ from disroom.chat.replies import IgnoreSet
 from tests.chat.world import World, outcome, world_of
 
 BOB = Nick.parse("bob")
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    """Two instances; whatever was spawned in a test must not have failed."""
-    one = World()
-    yield one
-    one.check()
 
 
 def test_who_is_ignored_is_not_heard(world: World) -> None:

@@ -1,20 +1,10 @@
 """Whom a private message reaches, and what its sender is told."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from disroom.chat.errors import NoSuchNick, NotDelivered
 from disroom.chat.names import Nick
 from tests.chat.world import World, outcome
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    """Two instances; whatever was spawned in a test must not have failed."""
-    one = World()
-    yield one
-    one.check()
 
 
 @pytest.mark.parametrize("far", [False, True])

@@ -1,6 +1,6 @@
 """Who lost its connection goes on where it was, on whichever instance."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -31,14 +31,6 @@ Where = Callable[[World], Instance]
 SAME: Where = lambda world: world.one  # noqa: E731
 OTHER: Where = lambda world: world.two  # noqa: E731
 anywhere = pytest.mark.parametrize("where", [SAME, OTHER], ids=["same", "other"])
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    """Two instances; whatever was spawned in a test must not have failed."""
-    one = World()
-    yield one
-    one.check()
 
 
 def last_seq(user: User) -> int:

@@ -1,6 +1,6 @@
 """What one user can do, and what becomes of it when the user goes in the middle."""
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -27,14 +27,6 @@ from tests.chat.world import User, World, in_words, outcome, run, world_of
 
 TEA, POT = RoomName.parse("tea"), RoomName.parse("pot")
 BOB = Nick.parse("bob")
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    """Two instances; whatever was spawned in a test must not have failed."""
-    one = World()
-    yield one
-    one.check()
 
 
 def said_in(entered: Entered) -> list[str]:
