@@ -71,8 +71,8 @@ class Plan:
             Scenario("latency, one instance", partial(latency, self, 1)),
             Scenario("latency, two instances", partial(latency, self, 2)),
             Scenario("storing, bare nats-py", partial(bare_storing, self)),
-            Scenario("storing", partial(storing, self)),
-            Scenario("storing, heard by others", partial(heard, self)),
+            Scenario("storing", partial(storing, self, STORING, "storing")),
+            Scenario("storing, heard", partial(storing, self, HEARD, "storing heard")),
             Scenario("storing, two workers", partial(workers, self)),
             *(Scenario(f"fan-out {shape}", partial(fan_out, self, shape)) for shape in FANOUT),
             Scenario("verbs, alone", lambda stage: verbs.idle(stage, self.times)),
@@ -138,23 +138,13 @@ def bare_storing(plan: Plan, stage: Stage) -> Figures:
     return {f"storing bare {name}": figure for name, figure in figures.items()}
 
 
-def storing(plan: Plan, stage: Stage) -> Figures:
-    """Messages a second from 50 users, each waiting for its own receipt."""
-    cost = _full_speed(plan, stage, DISROOM, STORING)
+def storing(plan: Plan, shape: Shape, name: str, stage: Stage) -> Figures:
+    """Messages a second from 50 users, each waiting for its own receipt; others may hear them."""
+    cost = _full_speed(plan, stage, DISROOM, shape)
     return {
-        "storing per_s": cost.messages / cost.seconds,
-        "storing cpu_us": cost.cpu_us_per_message,
-        "storing generator_percent": cost.busy,
-    }
-
-
-def heard(plan: Plan, stage: Stage) -> Figures:
-    """The same while four others in each room hear it."""
-    cost = _full_speed(plan, stage, DISROOM, HEARD)
-    return {
-        "storing heard per_s": cost.messages / cost.seconds,
-        "storing heard cpu_us": cost.cpu_us_per_message,
-        "storing heard generator_percent": cost.busy,
+        f"{name} per_s": cost.messages / cost.seconds,
+        f"{name} cpu_us": cost.cpu_us_per_message,
+        f"{name} generator_percent": cost.busy,
     }
 
 
