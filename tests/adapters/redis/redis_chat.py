@@ -95,6 +95,13 @@ class Instance:
 
         await eventually(so)
 
+    async def until_it_hears(self) -> None:
+        """Wait until changes reach this instance again: what is announced before that, it misses.
+
+        They have a connection of their own, which may be back later than the one for commands.
+        """
+        await eventually(lambda: self.presence._instance.hears)
+
 
 @dataclass(slots=True)
 class RedisChat:

@@ -151,6 +151,7 @@ async def test_who_comes_back_too_late_may_have_lost_its_name(
     await two.until_settled(False)
     await two.until_settled(True)
     await two.claimed(ALICE, ATTIC)
+    await two.until_it_hears()
     proxy.accept()
     await one.witness.until(lambda witness: witness.lost_sessions == [alice])
     await two.witness.heard(LOBBY, "+alice", "+carol", "+carol")
