@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from benchmarks.results import Results
+from benchmarks.results import Results, median
 from benchmarks.shapes import CONNECTIONS, FANOUT, MEMBERS, ROOMS, Shape
-from benchmarks.targets import slope, targets
+from benchmarks.targets import slopes, targets
 
 BUSY = " generator_percent"
 
@@ -162,7 +162,7 @@ def _growth(results: Results) -> list[str]:
         shapes = [Shape(1, members, senders, window) for members in MEMBERS]
         title = f"CPU us a message, members ({senders} x window {window})"
         lines += _growing(results, title, shapes, [shape.members for shape in shapes])
-        lines.append(f"  each member more: {_number(slope(results, shapes))} us")
+        lines.append(f"  each member more: {_number(median(slopes(results, shapes)))} us")
     shapes = [Shape(rooms, 10, 1, 4) for rooms in ROOMS]
     return lines + _growing(results, "CPU us a message, rooms of 10", shapes, ROOMS)
 

@@ -7,6 +7,7 @@ import math
 import os
 import platform
 import statistics
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,22 +50,27 @@ class Results:
         for name, value in figures.items():
             self.values.setdefault(name, []).append(value)
 
+    def rounds(self, name: str) -> list[float]:
+        """The value of each round; none where it was not measured."""
+        return self.values.get(name, [])
+
     def median(self, name: str) -> float:
         """The median over the rounds; NaN where it was not measured."""
-        values = self.values.get(name)
-        return statistics.median(values) if values else float("nan")
+        return median(self.rounds(name))
 
     def ratio(self, name: str, yardstick: str) -> float:
-        """The median of the rounds' ratios: noise that meets both is in neither."""
-        pairs = zip(self.values.get(name, ()), self.values.get(yardstick, ()), strict=False)
-        ratios = [value / other for value, other in pairs if other]
-        return statistics.median(ratios) if ratios else float("nan")
+        """The median of the rounds' ratios; see `ratio`."""
+        return ratio(self.rounds(name), self.rounds(yardstick))
 
-    def message_cpu_us(self, shape: Shape) -> float:
-        """The instance's CPU for a message of a shape, wherever it was measured."""
+    def message_rounds(self, shape: Shape) -> list[float]:
+        """The instance's CPU for a message of a shape in each round, wherever it was measured."""
         names = [f"fan-out {shape} DisRoom message_cpu_us"]
         names += [f"growth {what} {shape} message_cpu_us" for what in ("members", "rooms")]
-        return next((self.median(name) for name in names if name in self.values), float("nan"))
+        return next((self.rounds(name) for name in names if name in self.values), [])
+
+    def message_cpu_us(self, shape: Shape) -> float:
+        """The median of `message_rounds`."""
+        return median(self.message_rounds(shape))
 
     @property
     def overrun(self) -> list[str]:
@@ -97,6 +103,17 @@ class Results:
             document["failures"],
             document.get("missing", []),  # which older files do not have
         )
+
+
+def median(values: Sequence[float]) -> float:
+    """The median; NaN of none."""
+    return statistics.median(values) if values else float("nan")
+
+
+def ratio(values: Iterable[float], yardstick: Iterable[float]) -> float:
+    """The median of the rounds' ratios: noise that meets both in a round is in neither."""
+    pairs = zip(values, yardstick, strict=False)
+    return median([value / other for value, other in pairs if other])
 
 
 def about(*, runs: int, quick: bool, layout: str, directory: Path) -> dict[str, Any]:

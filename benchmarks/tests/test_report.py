@@ -41,3 +41,15 @@ def test_a_message_is_told_apart_from_its_deliveries() -> None:
     lines = lines_of(found)
     assert "a stored message, before its deliveries met 23 <= 25 us" in lines
     assert "a stored message and one delivery missed 28 <= 25 us" in lines
+
+
+def test_a_delivery_is_judged_by_what_core_nats_took_in_the_same_round() -> None:
+    """An hour in which everything is twice as slow changes no verdict."""
+    found = Results()
+    for slow in (1.0, 2.0, 1.0):
+        found.add({"fan-out 1 x 100, 1 x window 1 NATS core cpu_us": 8.0 * slow})
+        found.add({"growth members 1 x 10, 1 x window 1 message_cpu_us": 100.0 * slow})
+        found.add({"growth members 1 x 1000, 1 x window 1 message_cpu_us": 5050.0 * slow})
+    lines = lines_of(found)
+    assert "each member more: 5 us" in lines
+    assert "a delivery more / NATS, 1 x window 1 met 0.625 <= 0.915" in lines
