@@ -5,23 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from disroom.chat.errors import NoSuchNick, PresenceUnavailable, StoreUnavailable
+from disroom.chat.interfaces import IPresence, IRoomLog
+from disroom.chat.limits import Limits
 from disroom.chat.names import Nick, RoomName
 from disroom.chat.presence import Listing
 from disroom.chat.replies import ListedRoom, RoomList, UserList, Whois
+from disroom.chat.rooms import Rooms
 from disroom.chat.stored import Topic
-
-if TYPE_CHECKING:
-    from disroom.chat.hub import Hub
 
 
 class Directory:
-    """Answers for one instance."""
+    """Answers for one instance.
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    Args:
+        log: Knows the topics.
+        presence: Knows who is where.
+        rooms: Those that are followed here.
+        limits: How much is listed.
+    """
+
+    def __init__(self, log: IRoomLog, presence: IPresence, rooms: Rooms, limits: Limits) -> None:
+        self._log = log
+        self._presence = presence
+        self._rooms = rooms
+        self._listed = limits.listed
 
     async def whois(self, nick: Nick) -> Whois:
         """Tell who is behind a nick.
@@ -29,7 +38,7 @@ class Directory:
         Raises:
             NoSuchNick: Nobody has it.
         """
-        whereabouts = await self._hub.presence.locate(nick)
+        whereabouts = await self._presence.locate(nick)
         if whereabouts is None:
             raise NoSuchNick(nick.display)
         return Whois(whereabouts)
@@ -40,11 +49,11 @@ class Directory:
         Raises:
             PresenceUnavailable: The store does not answer and the room is not known here either.
         """
-        room, most = self._hub.room(name), self._hub.limits.listed
+        room, most = self._rooms.get(name), self._listed
         listing: Listing | None = None
         try:
             known = room.version if room else 0
-            listing = await self._hub.presence.listing(name, most, known)
+            listing = await self._presence.listing(name, most, known)
         except PresenceUnavailable:
             if room is None:
                 raise
@@ -57,7 +66,7 @@ class Directory:
 
     async def rooms(self) -> RoomList:
         """Tell which rooms have people, with their topics where those can be had."""
-        summaries, total = await self._hub.presence.rooms(self._hub.limits.listed)
+        summaries, total = await self._presence.rooms(self._listed)
         topics: dict[RoomName, Topic] = {}
         with suppress(StoreUnavailable):
             topics = await self.topics([summary.name for summary in summaries])
@@ -68,9 +77,9 @@ class Directory:
     async def topics(self, names: Iterable[RoomName]) -> dict[RoomName, Topic]:
         """Read topics; one that was seen here just now may not have been stored as such yet."""
         names = tuple(names)
-        topics = dict(await self._hub.log.topics(names))
+        topics = dict(await self._log.topics(names))
         for name in names:
-            room = self._hub.room(name)
+            room = self._rooms.get(name)
             if room is None or room.topic_at is None:
                 continue
             if name in topics and topics[name].at >= room.topic_at:

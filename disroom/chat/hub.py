@@ -1,19 +1,15 @@
-"""The rooms that this instance follows, because somebody here is in them, and its sessions.
-
-The hub owns neither a room nor a name: it follows a room in the log while it has an occupant here,
-and hears of presence for all rooms, of which it keeps what concerns those.
-"""
+"""The sessions of one instance: how they begin, how they go on here, and what they share."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from functools import partial
 
 from zope.interface import implementer
 
 from disroom.chat.directory import Directory
-from disroom.chat.errors import ChatError, NickLost, PresenceUnavailable, StoreUnavailable
+from disroom.chat.errors import NickLost
 from disroom.chat.histories import Histories
 from disroom.chat.interfaces import (
     ICourier,
@@ -22,7 +18,6 @@ from disroom.chat.interfaces import (
     IPresenceWatcher,
     IRoomLog,
     IRuntime,
-    ISignal,
 )
 from disroom.chat.limits import Limits
 from disroom.chat.moves import window
@@ -34,28 +29,9 @@ from disroom.chat.replays import Replays
 from disroom.chat.replies import Restored
 from disroom.chat.resumption import Absent
 from disroom.chat.room import Room
+from disroom.chat.rooms import Rooms
 from disroom.chat.session import Session
 from disroom.chat.tokens import Seen, Token
-
-COMPARE_SECONDS = 10.0
-"""How often the versions of all rooms are compared with the presence store's."""
-
-
-@dataclass(slots=True)
-class _Followed:
-    """A room, and the joins under way to it, which keep it open.
-
-    Attributes:
-        introducing: While the first of them asks who is in the room. The others wait for it, so
-            that of all who come back at once after a restart only one is told everybody.
-    """
-
-    room: Room
-    opened: ISignal
-    failure: ChatError | None = None
-    joining: int = 0
-    introducing: ISignal | None = None
-    adopting: bool = field(default=False)
 
 
 @implementer(IPresenceWatcher)
@@ -94,13 +70,24 @@ class Hub:
         self.stopping = False
         self.histories = Histories(log, runtime, limits)
         self.replays = Replays(log, runtime)
-        self.directory = Directory(self)
+        self.rooms = Rooms(
+            log=log,
+            presence=presence,
+            runtime=runtime,
+            limits=limits,
+            histories=self.histories,
+            replays=self.replays,
+            make=partial(
+                Room,
+                runtime=runtime,
+                backlog=limits.backlog,
+                log_seconds=log_seconds,
+                log_most=log_most,
+                window=window,
+            ),
+        )
+        self.directory = Directory(log, presence, self.rooms, limits)
         self.private_messages = PrivateMessages(presence, courier, runtime, self.sessions)
-        self._log_seconds = log_seconds
-        self._log_most = log_most
-        self._window = window
-        self._followed: dict[RoomName, _Followed] = {}
-        self._compare_at = runtime.monotonic() + COMPARE_SECONDS
         presence.watch(self)
 
     def connect(self, member: IMember) -> Session:
@@ -148,92 +135,19 @@ class Hub:
             if held is None and id_ in self.sessions:
                 self.sessions[id_].not_resumed()
 
-    # Rooms.
-
     def room(self, name: RoomName) -> Room | None:
         """The room, if it is followed here."""
-        followed = self._followed.get(name)
-        return followed.room if followed else None
-
-    async def enter(self, name: RoomName) -> Room:
-        """Open a room for a session that is about to join; `leave` must follow, whatever happens.
-
-        Raises:
-            StoreUnavailable: The room cannot be followed just now; nothing needs undoing.
-        """
-        followed = self._followed.get(name)
-        if followed is None:
-            room = Room(
-                name,
-                runtime=self.runtime,
-                backlog=self.limits.backlog,
-                log_seconds=self._log_seconds,
-                log_most=self._log_most,
-                window=self._window,
-            )
-            followed = _Followed(room, self.runtime.signal(), joining=1)
-            self._followed[name] = followed
-            await self._open(name, followed)
-        else:
-            followed.joining += 1
-            await followed.opened.wait()
-        if followed.failure:
-            raise StoreUnavailable from followed.failure
-        await self.histories.refresh(followed.room)
-        while followed.introducing is not None:
-            await followed.introducing.wait()
-        if not followed.room.version:
-            followed.introducing = self.runtime.signal()
-        return followed.room
-
-    async def _open(self, name: RoomName, followed: _Followed) -> None:
-        room = followed.room
-        try:
-            await self.log.follow(name, room, self.limits.backlog + 1)  # 1 tells of older ones
-            if room.topic_at is None:
-                topic = (await self.log.topics([name])).get(name)
-                if room.topic_at is None:  # nor set meanwhile
-                    room.topic = topic
-        except ChatError as error:
-            followed.failure = error
-            self.log.unfollow(name)
-            del self._followed[name]
-        finally:
-            followed.opened.fire()
-
-    def entered(self, name: RoomName) -> None:
-        """End what `enter` began, once the session is in the room or has given up."""
-        followed = self._followed[name]
-        followed.joining -= 1
-        if followed.introducing is not None:
-            introducing, followed.introducing = followed.introducing, None
-            introducing.fire()
-        if followed.room.needs_roster:
-            self._compare_at = self.runtime.monotonic()  # later: what it shows follows the answer
-        self.left(name)
-
-    def left(self, name: RoomName) -> None:
-        """Stop following a room in which nobody of this instance is any more."""
-        followed = self._followed.get(name)
-        if followed and not followed.joining and not followed.room.occupied:
-            del self._followed[name]
-            self.histories.forget(followed.room)
-            self.replays.forget(followed.room)
-            self.log.unfollow(name)
+        return self.rooms.get(name)
 
     # Presence.
 
     def changed(self, change: Change) -> None:
         """Pass a change on to its room, if it is followed here."""
-        followed = self._followed.get(change.room)
-        if followed:
-            followed.room.changed(change)
-            self._adopt_if_needed(followed)
+        self.rooms.changed(change)
 
     def uncertain(self) -> None:
         """Compare every room with the presence store, now."""
-        self._compare_at = self.runtime.monotonic() + COMPARE_SECONDS
-        self.runtime.spawn(self._compare(), "comparing rooms with the presence store")
+        self.rooms.compare()
 
     def lost(self, session: str) -> None:
         """Close a session whose nick went to somebody else."""
@@ -247,33 +161,6 @@ class Hub:
         if holder:
             holder.part()
 
-    async def _compare(self) -> None:
-        held = {name: f for name, f in self._followed.items() if f.room.version}
-        try:
-            versions = await self.presence.versions(list(held))
-        except PresenceUnavailable:
-            return
-        for name, followed in held.items():
-            followed.room.heard(versions.get(name, 0))
-            self._adopt_if_needed(followed)
-
-    def _adopt_if_needed(self, followed: _Followed) -> None:
-        if followed.room.needs_roster and not followed.adopting:
-            followed.adopting = True
-            self.runtime.spawn(self._adopt(followed), "reading a room's members")
-
-    async def _adopt(self, followed: _Followed) -> None:
-        room = followed.room
-        before = -1
-        try:
-            while room.needs_roster and room.version > before:  # else the next comparison tries
-                before = room.version
-                room.adopt(await self.presence.users(room.name))
-        except PresenceUnavailable:
-            pass
-        finally:
-            followed.adopting = False
-
     # Time.
 
     def stop(self) -> None:
@@ -286,7 +173,4 @@ class Hub:
         for session in tuple(self.sessions.values()):
             session.tick(now)
         self.replays.tick()
-        if now >= self._compare_at:
-            for followed in self._followed.values():
-                followed.room.tick()
-            self.uncertain()
+        self.rooms.tick()

@@ -195,14 +195,14 @@ class Session:
 
     async def enter(self, name: RoomName) -> Room:
         """Be in a room from now on, as `join` is once it has looked that it may be done."""
-        room = await self._hub.enter(name)
+        room = await self._hub.rooms.enter(name)
         try:
             self._named()
             roster = await self._hub.presence.join(self.id, name, room.version)
             room.admit(self, Member(self.id, self._named(), self._away), roster)
             self.occupied[name] = room
         finally:
-            self._hub.entered(name)
+            self._hub.rooms.entered(name)
         return room
 
     def entered(self, room: Room, itself: Member, *, backlog: bool) -> Entered:
@@ -242,7 +242,7 @@ class Session:
         room.remove(self)
         if self.current is room:
             self.current = next(reversed(self.occupied.values()), None)
-        self._hub.left(room.name)
+        self._hub.rooms.left(room.name)
 
     async def users(self, name: RoomName | None) -> UserList:
         """Tell who is in a room, on all instances.

@@ -307,13 +307,12 @@ class Past(RuleBasedStateMachine):
     @initialize(most=st.sampled_from([0, 2, 4, 7]), held=st.sampled_from([6, 12, 99]))
     def open(self, most: int, held: int) -> None:
         """Two rooms have somebody in them on one instance."""
-        self.world = World(limits=Limits(backlog=2, history=5, history_most=9), instances=1)
+        limits = Limits(backlog=2, history=5, history_most=9)
+        self.world = World(limits=limits, instances=1, log_most=most)
         self.world.stream._most_per_room = most
         self.one: Instance = self.world.one
-        self.one.hub._log_most = most
-        self.one.hub.histories = Histories(
-            self.one.log, self.world.runtime, self.one.hub.limits, held
-        )
+        histories = Histories(self.one.log, self.world.runtime, limits, held)
+        self.one.hub.histories = self.one.hub.rooms._histories = histories
         self.user = self.one.user("ann")
         self.reading: list[Deferred[Any]] = []
         self.numbers = 0

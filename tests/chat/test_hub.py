@@ -30,10 +30,10 @@ from disroom.chat.events import (
     Renamed,
     StoredAfterAll,
 )
-from disroom.chat.hub import COMPARE_SECONDS
 from disroom.chat.limits import Limits
 from disroom.chat.names import Nick, RoomName
 from disroom.chat.replies import Entered
+from disroom.chat.rooms import COMPARE_SECONDS
 from disroom.chat.session import Session
 from disroom.chat.tokens import Seen, Token
 from tests.chat.world import Client, Instance, User, World, in_words, outcome, run

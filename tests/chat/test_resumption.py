@@ -16,11 +16,11 @@ from disroom.chat.errors import (
     StoreUnavailable,
 )
 from disroom.chat.events import Draft, Gap, Message, StoredAfterAll
-from disroom.chat.hub import COMPARE_SECONDS
 from disroom.chat.limits import Limits
 from disroom.chat.names import Nick, RoomName
 from disroom.chat.replays import MOST_REPLAYED
 from disroom.chat.resumption import MOST_KEPT, Absent
+from disroom.chat.rooms import COMPARE_SECONDS
 from disroom.chat.tokens import Seen, Token
 from tests.chat.world import Instance, User, World, in_words, outcome, run
 

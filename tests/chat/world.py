@@ -472,7 +472,12 @@ class Instance:
     """One instance: a hub on adapters that the world's other instances share."""
 
     def __init__(
-        self, world: World, name: str, limits: Limits, window: Callable[[int], float]
+        self,
+        world: World,
+        name: str,
+        limits: Limits,
+        window: Callable[[int], float],
+        log_most: int,
     ) -> None:
         self.gate = Gate(in_turn=world.in_turn)
         self.log = GatedLog(world.stream, self.gate)
@@ -483,6 +488,7 @@ class Instance:
             courier=MemoryCourier(world.post, self.presence.incarnation),
             runtime=world.runtime,
             limits=limits,
+            log_most=log_most,
             window=window,
         )
         self.news = LateNews(self.hub)
@@ -510,6 +516,7 @@ class World:
         limits: Of every session.
         instances: How many.
         window: As in `Room`.
+        log_most: As in `Ring`.
         in_turn: Whether presence answers a session in the order in which it was asked, as it does
             on a store's one connection; what has waited goes on by `Gate.go_on`.
     """
@@ -520,6 +527,7 @@ class World:
         limits: Limits | None = None,
         instances: int = 2,
         window: Callable[[int], float] = window,
+        log_most: int = 0,
         in_turn: bool = False,
     ) -> None:
         self.in_turn = in_turn
@@ -530,11 +538,13 @@ class World:
         self._started = 0
         self._limits = limits or Limits()
         self._window = window
+        self._log_most = log_most
         self.instances = [self._start() for _ in range(instances)]
 
     def _start(self) -> Instance:
         self._started += 1
-        return Instance(self, f"srv-{self._started}", self._limits, self._window)
+        name = f"srv-{self._started}"
+        return Instance(self, name, self._limits, self._window, self._log_most)
 
     def replace(self, number: int) -> None:
         """Let an instance die, and start another in its place."""
