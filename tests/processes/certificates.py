@@ -1,5 +1,6 @@
 """A certificate authority for one test run, with certificates for servers and for clients."""
 
+import copy
 import datetime
 import ipaddress
 import ssl
@@ -48,6 +49,13 @@ class Certificates:
         context.load_cert_chain(self.client_certificate, self.client_key)
         context.check_hostname = self._hosts == LOCALHOST
         return context
+
+    def others(self, hosts: tuple[str, ...]) -> "Certificates":
+        """Return the same with another certificate for servers, for other hosts."""
+        others = copy.copy(self)
+        others._hosts = hosts
+        others.certificate, others.key = self._issue(f"server of {hosts[0]}", hosts)
+        return others
 
     def _issue(self, name: str, hosts: tuple[str, ...]) -> tuple[Path, Path]:
         key = ec.generate_private_key(ec.SECP256R1())

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -77,9 +77,10 @@ class Credentials:
         if seed or settings.user or settings.password or settings.token:
             return cls(settings.user, settings.password, settings.token, source, jwt, seed)
         parts = urlsplit(url)
+        user = None if parts.username is None else unquote(parts.username)
         if parts.password is None:
-            return cls(token=parts.username)
-        return cls(user=parts.username, password=parts.password)
+            return cls(token=user)
+        return cls(user=user, password=unquote(parts.password))
 
     def options(self, sending: Callable[[], None]) -> dict[str, Any]:
         """What nats-py is to be given.

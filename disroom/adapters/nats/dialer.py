@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Iterable
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from twisted.internet.interfaces import IReactorTime
@@ -88,14 +89,30 @@ class NatsDialer:
     def _candidates(self, urls: tuple[str, ...]) -> list[tuple[str, str | None]]:
         """The URLs, each with the host that its certificate must name instead of the URL's.
 
-        A cluster tells its clients the addresses of its nodes; their certificates have names.
+        A cluster tells its clients where its nodes are, mostly by addresses, while certificates
+        have names; and nothing of credentials: those in a URL given are for all of its nodes.
         """
         given = list(urls)
         random.shuffle(given)
         known = set(map(redacted, given))
         hostname = urlsplit(given[0]).hostname if given else None
-        told = [(url, hostname) for url in self._discovered if redacted(url) not in known]
+        logins = (urlsplit(url).netloc.rpartition("@")[0] for url in urls)
+        login = next(filter(None, logins), "")
+        told = [
+            (url.replace("://", f"://{login}@", 1) if login else url, _certified(url, hostname))
+            for url in self._discovered
+            if url not in known
+        ]
         return [*((url, None) for url in given), *told]
+
+
+def _certified(url: str, hostname: str | None) -> str | None:
+    """The host that a certificate must name for this URL, None for the URL's own."""
+    try:
+        ip_address(urlsplit(url).hostname or "")
+    except ValueError:
+        return None
+    return hostname
 
 
 def _credentials(settings: NatsSettings, url: str) -> Credentials:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,15 @@ from disroom.adapters.nats.credentials import Credentials
 from disroom.adapters.nats.settings import NatsSettings
 from tests.adapters.nats.connections import Connections, answers
 from tests.contract.witness import promise
-from tests.eventually import eventually
+from tests.eventually import eventually, eventually_blocking
 from tests.processes.certificates import Certificates
 from tests.processes.nats import Login, NatsServer
 from tests.processes.nats_accounts import Operator, user_key
 from tests.processes.nats_proxy import NatsProxy
+from tests.processes.ports import ReservedPort
 
 NewNats = Callable[..., NatsServer]
+NewPair = Callable[..., tuple[NatsServer, NatsServer]]
 
 
 @pytest_twisted.async_yield_fixture()  # type: ignore[untyped-decorator]  # it has no annotations
@@ -31,6 +34,51 @@ async def connections() -> AsyncIterator[Connections]:
     made = Connections()
     yield made
     await made.stop()
+
+
+@pytest.fixture
+def new_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewPair]:
+    """Start two servers that tell clients of each other, of the second by the host `told`.
+
+    The certificates in `tls` are the first's and the second's; other arguments as NatsServer's.
+    """
+    with ExitStack() as started:
+
+        def new(
+            *,
+            told: str = "127.0.0.1",
+            tls: Sequence[Certificates | None] = (None, None),
+            **each: Any,
+        ) -> tuple[NatsServer, NatsServer]:
+            routes = [ReservedPort(), ReservedPort()]
+            listed = ", ".join(f'"nats://127.0.0.1:{port.number}"' for port in routes)
+            servers = []
+            for name, port, certificates in zip("ab", routes, tls, strict=True):
+                started.callback(port.release)
+                server = NatsServer(
+                    tmp_path_factory.mktemp("nats"),
+                    name=name,
+                    jetstream=False,
+                    tls=certificates,
+                    extra_config=f'cluster {{ name: "pair", listen: "127.0.0.1:{port.number}", '
+                    f"routes: [{listed}] }}\n",
+                    **each,
+                )
+                servers.append(server)
+            first, second = servers
+            second.extra_config += f'client_advertise: "{told}:{second.port}"\n'
+            for server in servers:
+                started.enter_context(server)
+            eventually_blocking(lambda: f"{told}:{second.port}" in told_by(first), 10.0)
+            return first, second
+
+        yield new
+
+
+def told_by(server: NatsServer) -> list[str]:
+    """The addresses of which a server tells its clients."""
+    with server.connect() as client:
+        return list(client.info.get("connect_urls", ()))
 
 
 async def logged(events: Sequence[LogEvent], *expected: str) -> None:
@@ -76,6 +124,8 @@ async def test_wrong_credentials_are_said_to_be_wrong(
         (Login(token="secret"), {"token": "secret"}, ""),
         (Login(token="secret"), {}, "secret@"),
         (Login(user="chat", password="secret"), {}, "chat:secret@"),
+        (Login(user="chat", password="secret/@"), {}, "chat:secret%2F%40@"),
+        (Login(token="secret?"), {}, "secret%3F@"),
     ],
 )
 @promise
@@ -94,6 +144,18 @@ async def test_right_credentials_are_taken(
     assert await answers(connection, "any")
     captured = capfd.readouterr()
     assert "secret" not in captured.out + captured.err
+
+
+@promise
+async def test_a_server_that_a_cluster_tells_of_is_shown_what_the_url_has(
+    connections: Connections, new_pair: NewPair
+) -> None:
+    """One URL with credentials is enough for all of a cluster, as it is without them."""
+    first, _ = new_pair(login=Login(user="chat", password="secret"))
+    connection = await connections.start(first.url.replace("://", "://chat:secret@"))
+    first.kill()
+    await eventually(lambda: connection.connected and connection.number == 2, 10.0)
+    assert await answers(connection, "any")
 
 
 def test_secrets_are_not_shown() -> None:
@@ -261,6 +323,32 @@ async def test_a_certificate_for_another_host_is_refused(
     server = new_nats(tls=elsewhere)
     text = await connections.refused(server.url, ca_file=elsewhere.authority)
     assert "TLS: its certificate is not trusted: IP address mismatch" in text
+
+
+@pytest.mark.parametrize(
+    ("given", "told", "first_is", "second_is"),
+    [
+        ("127.0.0.1", "localhost", "127.0.0.1", "localhost"),
+        ("localhost", "127.0.0.1", "localhost", "localhost"),
+    ],
+)
+@promise
+async def test_a_server_that_a_cluster_tells_of_proves_its_name(
+    connections: Connections,
+    new_pair: NewPair,
+    tmp_path: Path,
+    given: str,
+    told: str,
+    first_is: str,
+    second_is: str,
+) -> None:
+    """Told of by name it is to be that, and by its address, as here, whoever was given."""
+    first_has = Certificates(tmp_path, (first_is,))
+    first, _ = new_pair(told=told, tls=(first_has, first_has.others((second_is,))))
+    connection = await connections.start(f"tls://{given}:{first.port}", ca_file=first_has.authority)
+    first.kill()
+    await eventually(lambda: connection.connected and connection.number == 2, 10.0)
+    assert await answers(connection, "any")
 
 
 @promise
