@@ -83,5 +83,13 @@ class Connections:
 
 
 def has_limit(host: str) -> bool:
-    """Whether connections from an IP address are counted; those from loopback are not."""
-    return not ip_address(host).is_loopback
+    """Whether connections from an IP address are counted; those from loopback are not.
+
+    Of what is no address, as a proxy may have it, they are: by what it says.
+    """
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return True
+    # IPv4 has a form in IPv6, where a listener serves both.
+    return not (getattr(address, "ipv4_mapped", None) or address).is_loopback

@@ -44,7 +44,7 @@ def test_one_address_cannot_take_all_places() -> None:
         connections.locate(another, "192.0.2.1")
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.3.2.1", "::1", None])
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.3.2.1", "::1", "::ffff:127.0.0.1", None])
 def test_this_machine_has_no_limit_of_its_own(host: str | None) -> None:
     """Whoever runs the instance, and unix sockets, are not counted by address."""
     connections = Connections(100, 1)
@@ -52,6 +52,17 @@ def test_this_machine_has_no_limit_of_its_own(host: str | None) -> None:
         client = Client()
         connections.admit(client)
         connections.locate(client, host)
+
+
+def test_what_a_proxy_says_need_not_be_an_address() -> None:
+    """Whoever writes a header of the PROXY protocol by hand is counted, and harms nobody."""
+    connections = Connections(100, 1)
+    first, second = Client(), Client()
+    for client in first, second:
+        connections.admit(client)
+    connections.locate(first, "somewhere")
+    with pytest.raises(TooManyConnections):
+        connections.locate(second, "somewhere")
 
 
 def test_everybody_is_told_when_the_instance_goes_down() -> None:
