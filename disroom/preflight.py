@@ -166,6 +166,8 @@ def _check_reachable(broker: str, option: str, addresses: Iterable[tuple[str, in
                 socket.create_connection(address, CONNECT_SECONDS).close()
         except OSError as error:
             reasons.append(f"{shown} ({error.strerror or error})")
+        except UnicodeError:  # a label that is empty, or longer than DNS takes
+            reasons.append(f"{shown} (not the name of a host)")
         else:
             return
     raise ConfigError(

@@ -68,6 +68,10 @@ def refusal(tmp_path: Path, *options: str) -> str:
         (["--nats=127.0.0.1"], "--nats without --redis: give both, or neither"),
         (["--redis=redis://127.0.0.1"], "--redis without --nats: give both, or neither"),
         (["--nats=http://a", "--redis=redis://a"], "--nats: not a nats:// or tls:// URL: http://a"),
+        (
+            ["--nats=nats://a..b", "--redis=redis://a"],
+            "cannot reach NATS at a..b:4222 (not the name of a host): start it, or correct --nats",
+        ),
         (["--nats=nats://a:x", "--redis=redis://a"], "--nats: not a nats:// or tls:// URL"),
         (
             ["--nats=nats://a", "--redis=sentinel://a"],
