@@ -40,7 +40,7 @@ def nats_settings(config: Config) -> NatsSettings:
     _check_kinds(nats)
     _check_key("nats", nats)
     return NatsSettings(
-        urls=nats.url,
+        urls=tuple(url if "://" in url else f"nats://{url}" for url in nats.url),
         user=nats.user or None,
         password=_secret(nats.password, nats.password_file),
         token=_secret(nats.token, nats.token_file),

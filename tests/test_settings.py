@@ -77,6 +77,14 @@ def test_every_way_to_be_known_to_nats_is_passed_on(tmp_path: Path) -> None:
         assert settings.nats_settings(configured(**options)) == expected
 
 
+def test_the_scheme_of_a_nats_url_may_be_left_out() -> None:
+    """What is in it counts all the same, as a password does."""
+    urls = ["u:p@n-1:4222", "tls://n-2"]
+    assert settings.nats_settings(configured(nats_url=urls)) == NatsSettings(
+        ("nats://u:p@n-1:4222", "tls://n-2")
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
