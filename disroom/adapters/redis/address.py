@@ -80,7 +80,9 @@ class RedisAddress:
             ValueError: It is none of these; the message is for people and holds no password.
         """
         parts = urlsplit(url)
-        shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        # Of a password with a `/`, `?` or `#` only a part stands before the host to `urlsplit`.
+        credentials, _, rest = url.rpartition("@")
+        shown = (f"{parts.scheme}://{rest}" if credentials else url).partition("?")[0]
         try:
             port = parts.port or DEFAULT_PORT
         except ValueError:
