@@ -7,7 +7,11 @@ import { count, moment } from "./text.js";
 // lines, is shown there. A refusal by the server passes.
 export const VERBS = {
   join: (chat, _, [room]) => chat.join(room),
-  leave: (chat, here, [room]) => chat.leave(named(chat, room) ?? here),
+  async leave(chat, here, [room]) {
+    const leaving = room ? chat.room(room.replace(/^#/, "")) : here;
+    if (!leaving) return [room ? `You are not in #${room.replace(/^#/, "")}` : "You are in no room"];
+    await chat.leave(leaving);
+  },
   me: (chat, here, [text]) => inRoom(here) ?? chat.post(here, "me", text),
   async msg(chat, _, [nick, text]) {
     await chat.post(chat.talkTo(nick), "msg", text);
@@ -75,8 +79,3 @@ export const VERBS = {
 };
 
 const inRoom = (here) => (here?.isRoom ? null : ["That is for rooms"]);
-
-function named(chat, room) {
-  const wanted = room?.replace(/^#/, "").toLowerCase();
-  return wanted ? chat.rooms.find(({ name }) => name.toLowerCase() === wanted) : null;
-}

@@ -166,6 +166,26 @@ def test_commands_are_there_for_people_who_type(
     carol.expect("alison left")
 
 
+def test_what_is_left_is_what_was_named(
+    server: DisroomProcess, visit: Visit, clients: Clients
+) -> None:
+    """Never another conversation; without a name the one that is open, if any is."""
+    alice = visit(server)
+    alice.enter("alice", "tea")
+    carol = user(clients, server, "carol", "tea")
+    alice.write("/leave kitchen")
+    alice.says("You are not in #kitchen")
+    alice.write("/join kitchen")
+    alice.wait_for("document.getElementById('title').textContent === '#kitchen'")
+    alice.write("/leave #TEA")
+    carol.expect("alice left")
+    alice.reads("#rooms .name", "kitchen")
+    alice.write("/leave")
+    alice.reads("#rooms .name")
+    alice.write("/leave")
+    alice.shows(":text('You are in no room')")
+
+
 def test_a_name_that_cannot_be_had_is_said_on_the_form(
     server: DisroomProcess, visit: Visit, clients: Clients
 ) -> None:
