@@ -36,8 +36,8 @@ from disroom.chat.names import Nick, RoomName
 from disroom.chat.stored import Page, Replay, Topic
 from disroom.wire.envelope import BadEnvelope, Envelope, encode
 
-OLDEST_SERVER = (2, 11)
-"""The first with direct gets of many subjects."""
+OLDEST_SERVER = (2, 12)
+"""The first that counts what follows a message without the message itself."""
 
 RECONNECT_SECONDS = 1.0
 """How long a reading waits for a connection that has just been lost."""

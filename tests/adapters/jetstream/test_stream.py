@@ -196,6 +196,20 @@ async def test_a_server_without_jetstream_is_said_to_be_one(
     await logs.close()
 
 
+@promise
+async def test_a_server_that_is_too_old_is_said_to_be_one(
+    nats: NatsServer, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operator reads which one it takes, and nothing is made on it."""
+    monkeypatch.setattr("disroom.adapters.jetstream.log.OLDEST_SERVER", (99, 1))
+    logs = NatsLogs(settings_for(unique))
+    with pytest.raises(StoreStartError, match=r"is nats-server 2\.\d+; 99\.1 or later is needed"):
+        await logs.log(nats.url)
+    await logs.close()
+    with nats.connect() as raw, pytest.raises(JetStreamError, match="not found"):
+        raw.stream_info(unique.upper())
+
+
 @pytest.mark.parametrize(
     ("field", "found", "said"),
     [
