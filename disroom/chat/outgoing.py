@@ -205,6 +205,9 @@ class Outgoing:
             result: int | ChatError = await self._log.set_topic(unsent.room, unsent.draft)
         except ChatError as error:
             result = error
+        except Exception:  # logged by whoever runs this, once what waits goes on
+            self._stored(NotStored("something went wrong"))
+            raise
         self._stored(result)
 
     def _stored(self, result: int | ChatError) -> None:

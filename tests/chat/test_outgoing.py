@@ -338,6 +338,19 @@ def test_a_topic_that_was_seen_but_not_kept_is_told_of(sender: Sender) -> None:
     assert [type(event) for event in sender.told] == [Failed]
 
 
+def test_a_mistake_while_a_topic_is_set_is_that_topic_s_alone(sender: Sender) -> None:
+    """Whatever the log raises, its user is told and what was sent after it is stored."""
+    sender.gate.fail("set_topic", RuntimeError("a mistake"))
+    sender.send(topic=True)
+    sender.send()
+    assert [event.error.code for event in sender.told if isinstance(event, Failed)] == [
+        "not-stored"
+    ]
+    assert sender.stored() == ["m2"]
+    assert [failure.type for failure in sender.runtime.failures] == [RuntimeError]
+    sender.runtime.failures.clear()
+
+
 def test_closing_drops_what_waits_and_says_nothing_more(sender: Sender) -> None:
     """A client that is gone is told nothing; of its messages only the one under way is stored."""
     sender.gate.hold("append")

@@ -74,7 +74,7 @@ class Gate:
         self.taken: list[str] = []
         self.next: deque[Deferred[None]] = deque()
         self._held: dict[str, deque[Deferred[None]]] = {}
-        self._failures: defaultdict[str, deque[ChatError]] = defaultdict(deque)
+        self._failures: defaultdict[str, deque[Exception]] = defaultdict(deque)
 
     def hold(self, *steps: str) -> None:
         """Let nobody pass these steps."""
@@ -107,7 +107,7 @@ class Gate:
         """How many wait at a step."""
         return len(self._held.get(step, ()))
 
-    def fail(self, step: str, *errors: ChatError) -> None:
+    def fail(self, step: str, *errors: Exception) -> None:
         """Have the next who pass a step fail, each with one of these."""
         self._failures[step].extend(errors)
 

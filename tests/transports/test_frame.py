@@ -546,7 +546,7 @@ def test_after_a_length_that_is_too_great_nothing_is_read(house: FrameHouse) -> 
 def test_a_mistake_of_the_server_is_answered(house: FrameHouse) -> None:
     """Even then a client that waits for an answer gets one, and can go on."""
     device = house.program("dev")
-    house.instance.gate.fail("locate", ZeroDivisionError())  # type: ignore[arg-type]  # no ChatError
+    house.instance.gate.fail("locate", ZeroDivisionError())
     assert device.answer("whois", nick="dev")["code"] == "internal"
     assert device.answer("ping") == {"type": "ok"}
 

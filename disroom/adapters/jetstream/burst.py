@@ -31,7 +31,6 @@ from disroom.adapters.jetstream.publisher import (
     GaveUp,
     Publisher,
     head_of,
-    in_the_end,
     outcome_of,
 )
 from disroom.adapters.nats.connection import NatsConnection
@@ -68,6 +67,8 @@ class _Burst:
 
     __slots__ = ("_next", "_outcomes", "_told", "messages", "subject")
 
+    _log = Logger()
+
     def __init__(self, subject: str, messages: Sequence[Published], told: Told) -> None:
         self.subject = subject
         self.messages = messages
@@ -86,7 +87,10 @@ class _Burst:
         outcomes[place] = outcomes[place] or outcome
         while self._next < len(outcomes) and (known := outcomes[self._next]) is not None:
             self._next += 1
-            self._told(self._next - 1, known)
+            try:
+                self._told(self._next - 1, known)
+            except Exception:  # of whoever asked; what follows is to be told all the same
+                self._log.failure("While telling what became of a message")
 
     def open(self, place: int) -> bool:
         """Whether nothing is known of a message."""
@@ -203,6 +207,9 @@ class Bursts:
                 self._connection.send(burst.subject, payload, reply=reply, head=head)
         except NotConnected:
             self._inbox.give_up(end)
+        except Exception:
+            self._log.failure("While publishing")
+            self._inbox.give_up(end)
         else:
             self._publisher.watch(end)
 
@@ -227,4 +234,4 @@ class Bursts:
         if self._clock.seconds() > deadline:
             return GaveUp("the message log did not answer")
         publishing = self._publisher.publish(subject, payload, message_id, deadline=deadline)
-        return await in_the_end(publishing)
+        return await self._publisher.in_the_end(publishing)

@@ -61,6 +61,13 @@ class GaveUp(NatsError):
     """Nobody acknowledged the message in time; it may be stored all the same."""
 
 
+class WentWrong(NatsError):
+    """Something here or in a library failed meanwhile; the message may be stored all the same."""
+
+    def __init__(self) -> None:
+        super().__init__("something went wrong on the way to the message log")
+
+
 _decode = msgspec.json.Decoder(Acknowledged).decode
 
 
@@ -139,6 +146,9 @@ class Publisher:
             self._connection.send(subject, payload, reply=reply, head=head_of(message_id))
         except NotConnected:
             give_up()
+        except Exception:
+            self._log.failure("While publishing")
+            give_up()
         else:
             self._watch(give_up)
 
@@ -169,6 +179,19 @@ class Publisher:
             else:
                 self._free += 1
 
+    async def in_the_end(self, publishing: Awaitable[Acknowledged]) -> Outcome:
+        """What became of a message that `publish` publishes; raises nothing, so that all are told.
+
+        What nobody has foreseen is logged, and is `WentWrong`.
+        """
+        try:
+            return await publishing
+        except NatsError as error:
+            return error
+        except Exception:
+            self._log.failure("While publishing")
+            return WentWrong()
+
     def watch(self, reply: str) -> None:
         """Give up an answer that does not come within a try's time; see `Inbox.give_up`."""
         self._watch(partial(self._inbox.give_up, reply))
@@ -177,7 +200,7 @@ class Publisher:
         self, publishing: Awaitable[Acknowledged], done: Callable[[Outcome], None]
     ) -> None:
         async def finished() -> None:
-            self._tell(done, await in_the_end(publishing))
+            self._tell(done, await self.in_the_end(publishing))
 
         ended = Deferred.fromCoroutine(finished())
         ended.addErrback(lambda failure: self._log.failure("While publishing", failure))
@@ -291,9 +314,11 @@ class Publisher:
         reply = self._inbox.expect(answer.callback)
         try:
             await self._connection.publish(subject, payload, reply=reply, headers=headers)
-        except NotConnected as error:
+        except BaseException as error:
             self._inbox.forget(reply)
-            return error
+            if isinstance(error, NotConnected):
+                return error
+            raise
         self.watch(reply)
         return outcome_of(await answer)
 
@@ -325,14 +350,6 @@ def head_of(message_id: str) -> bytes:
     return f"{VERSION}{MESSAGE_ID}: {message_id}\r\n\r\n".encode()
 
 
-async def in_the_end(publishing: Awaitable[Acknowledged]) -> Outcome:
-    """What became of a message: its acknowledgement, or what would be raised."""
-    try:
-        return await publishing
-    except NatsError as error:
-        return error
-
-
 def outcome_of(answer: Incoming | NatsError) -> Outcome:
     """What an answer says of a message."""
     if isinstance(answer, NatsError):
@@ -341,7 +358,7 @@ def outcome_of(answer: Incoming | NatsError) -> Outcome:
         return NobodyListens("the message log has no leader just now")
     try:
         acknowledged = _decode(answer.data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         return NoAnswer(f"not an acknowledgement: {error}")
     if acknowledged.error is not None:
         return Refused.of(acknowledged.error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -92,6 +92,43 @@ async def following(log: JetStreamRoomLog, recent: int = 0) -> Follower:
     return follower
 
 
+class MistakenConnection(NatsConnection):
+    """A connection with a mistake in it.
+
+    Attributes:
+        mistakes: Instead of sending a message that contains the first of these something is
+            raised, and so on with the next one.
+    """
+
+    def __init__(
+        self, settings: Callable[[], NatsSettings], *, clock: IReactorTime, instance_name: str
+    ) -> None:
+        super().__init__(settings, clock=clock, instance_name=instance_name)
+        self.mistakes: list[bytes] = []
+
+    async def publish(
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        reply: str = "",
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        """Publish, or fail."""
+        self._fail(payload)
+        await super().publish(subject, payload, reply=reply, headers=headers)
+
+    def send(self, subject: str, payload: bytes, *, reply: str, head: bytes) -> None:
+        """Publish, or fail."""
+        self._fail(payload)
+        super().send(subject, payload, reply=reply, head=head)
+
+    def _fail(self, payload: bytes) -> None:
+        if self.mistakes and self.mistakes[0] in payload:
+            del self.mistakes[0]
+            raise RuntimeError("a mistake")
+
+
 @dataclass(slots=True)
 class NatsLogs:
     """Makes instances on one stream, and stops them at its end.
@@ -110,6 +147,7 @@ class NatsLogs:
         settings: StreamSettings | None = None,
         apply: bool = False,
         clock: IReactorTime = reactor,
+        connecting: type[NatsConnection] = NatsConnection,
     ) -> JetStreamRoomLog:
         """Start an instance.
 
@@ -118,8 +156,9 @@ class NatsLogs:
             settings: Instead of the attribute.
             apply: Change the stream.
             clock: By which the log waits; its connection goes by the reactor.
+            connecting: The kind of its connection.
         """
-        connection = NatsConnection(
+        connection = connecting(
             lambda: NatsSettings(urls),
             clock=reactor,
             instance_name=f"instance {len(self._logs) + 1}",

@@ -7,15 +7,18 @@ from functools import partial
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs
 
 from disroom.adapters.aio import soon
 from disroom.adapters.jetstream.burst import MOST_AT_ONCE
 from disroom.adapters.jetstream.log import JetStreamRoomLog
+from disroom.adapters.jetstream.publisher import MOST_IN_FLIGHT
 from disroom.chat.errors import ChatError, NotStored, TextTooLong
 from disroom.chat.events import Draft
 from tests.adapters.jetstream.nats_log import (
     RUM,
     TEA,
+    MistakenConnection,
     NatsLogs,
     draft,
     following,
@@ -357,3 +360,45 @@ async def test_one_that_meets_a_connection_that_is_just_going_is_stored_by_the_n
         assert [text for text in said if text.startswith(f"{number}-")] == [
             f"{number}-{text}" for text in TEXTS
         ]
+
+
+@pytest.mark.parametrize("place", range(COUNT))
+@promise
+async def test_a_mistake_of_ours_in_the_middle_is_that_message_s_alone(
+    logs: NatsLogs, nats: NatsServer, place: int
+) -> None:
+    """Whatever is raised, and logged, each is told of once, in order; what can be stored is."""
+    log = await logs.log(nats.url, connecting=MistakenConnection)
+    connection = logs.connections[0]
+    assert isinstance(connection, MistakenConnection)
+    await following(log)
+    connection.mistakes = [TEXTS[place].encode()] * 2  # in the burst, and by itself
+    with capturedLogs() as logged:
+        results = await Burst(log, drafts(*TEXTS)).end()
+    assert isinstance(results.pop(place), NotStored)
+    assert results == [*range(1, COUNT)]
+    assert stored(nats, logs) == [text for text in TEXTS if text != TEXTS[place]]
+    failures = [event["log_failure"].type for event in logged if "log_failure" in event]
+    assert failures == [RuntimeError] * 2
+    assert await Burst(log, drafts("m9", "m10")).end() == [COUNT, COUNT + 1]
+    await eventually(lambda: log._publisher._free == MOST_IN_FLIGHT)
+
+
+@promise
+async def test_a_mistake_of_who_is_told_does_not_keep_the_rest_from_being_told(
+    logs: NatsLogs, nats: NatsServer
+) -> None:
+    """One receipt that fails is logged, and costs nobody anything."""
+    log = await logs.log(nats.url)
+    told: list[int | ChatError] = []
+
+    def tell(result: int | ChatError) -> None:
+        told.append(result)
+        if len(told) == 1:
+            raise RuntimeError("a mistake")
+
+    with capturedLogs() as logged:
+        log.store(TEA, drafts(*TEXTS), tell)
+        await eventually(lambda: len(told) == COUNT)
+    assert told == [*range(1, COUNT + 1)]
+    assert any("log_failure" in event for event in logged)

@@ -12,14 +12,16 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 
 from disroom.adapters.jetstream.api import Acknowledged, Outcome, Refused
 from disroom.adapters.jetstream.echoes import Echoes
-from disroom.adapters.jetstream.publisher import GaveUp, Publisher, TooBig
+from disroom.adapters.jetstream.publisher import GaveUp, Publisher, TooBig, WentWrong
 from disroom.adapters.nats.connection import NatsConnection
 from disroom.adapters.nats.inbox import Inbox
 from disroom.adapters.nats.message import Incoming
 from disroom.adapters.nats.settings import NatsSettings
+from tests.adapters.jetstream.nats_log import MistakenConnection
 from tests.contract.witness import promise
 from tests.eventually import eventually, stand_still
 from tests.processes.nats import NatsServer
@@ -173,6 +175,7 @@ async def bench(
         [NOT_LEADER, UNDECIDED],
         [TOO_MANY, TOO_MANY],
         [b"garbage", b'{"seq": "x"}'],
+        pytest.param([b'{"error":' + b'{"a":' * 5_000], id="deep"),
         [SILENCE],
     ],
 )
@@ -329,6 +332,48 @@ async def test_a_failing_receipt_harms_nobody_else(bench: Bench) -> None:
     publisher = bench.publisher(most_in_flight=1)
     publisher.store(bench.stream.subject, b"", "m0", fail)
     assert (await bench.publish(publisher)).seq == 2
+
+
+@promise
+async def test_an_answer_that_nobody_can_make_sense_of_ends_the_waiting(bench: Bench) -> None:
+    """Whatever goes wrong with an answer, its sender is told, and the next one's turn comes."""
+    bench.by_callback = True
+    publisher = bench.publisher(most_in_flight=1)
+    bench.stream.answers = [{"error": {"code": "four hundred"}}]
+    with capturedLogs() as logged, pytest.raises(WentWrong, match="something went wrong"):
+        await bench.publish(publisher)
+    assert [event["log_failure"].type for event in logged if "log_failure" in event] == [TypeError]
+    assert (await bench.publish(publisher, "m2")).seq == 1
+
+
+@pytest.mark.parametrize("echoed", [False, True])
+@promise
+async def test_a_mistake_while_sending_leaves_nobody_waiting(
+    nats: NatsServer, unique: str, echoed: bool
+) -> None:
+    """A message that could not be sent is sent again; if it cannot either, its sender is told."""
+    connection = MistakenConnection(
+        lambda: NatsSettings((nats.url,)), clock=reactor, instance_name="test"
+    )
+    await connection.start()
+    stream = Stream(connection, unique)
+    stream.listen()
+    publisher = Publisher(connection, Inbox(connection, reactor), Echoes(connection), reactor, 1)
+    await connection.flush(2.0)
+    told: list[Outcome] = []
+    connection.mistakes = [b"m1"]
+    publisher.store(unique, b"m1", "m1", told.append, echoed=echoed)
+    await eventually(lambda: told)
+    assert told == [Acknowledged(1)]
+    connection.mistakes = [b"m2", b"m2"]
+    publisher.store(unique, b"m2", "m2", told.append, echoed=echoed)
+    await eventually(lambda: len(told) == 2)
+    assert isinstance(told[1], WentWrong)
+    publisher.store(unique, b"m3", "m3", told.append)
+    await eventually(lambda: len(told) == 3)
+    assert told[2] == Acknowledged(2)
+    publisher.stop()
+    await connection.stop()
 
 
 class Echoed:
