@@ -201,16 +201,22 @@ class NatsConnection:
         await self._link.flush(seconds)
 
     async def _keep(self) -> None:
-        """Replace the connection whenever it has ended."""
+        """Replace the connection whenever it has ended, whatever goes wrong meanwhile."""
         while True:
             await self._link_ended
             link = self._drop_link()
             if link is not None:
-                why = f": {link.why_lost}" if link.why_lost else ""
-                self._log.warn("The connection to NATS was lost{why}", why=why)
-                self._dialer.learn(link.discovered)
+                try:
+                    self._take_leave(link)
+                except Exception:
+                    self._log.failure("While taking leave of a connection to NATS")
                 link.abandon()
             await self._reconnect()
+
+    def _take_leave(self, link: NatsLink) -> None:
+        why = f": {link.why_lost}" if link.why_lost else ""
+        self._log.warn("The connection to NATS was lost{why}", why=why)
+        self._dialer.learn(link.discovered)
 
     async def _reconnect(self) -> None:
         told = ""
@@ -222,6 +228,12 @@ class NatsConnection:
                 if str(error) != told:
                     told = str(error)
                     self._log.warn("Cannot connect to NATS, trying on: {why}", why=told)
+            except Exception as error:  # of whatever library: nobody else would connect again
+                if self._stopped:
+                    raise
+                if repr(error) != told:
+                    told = repr(error)
+                    self._log.failure("Cannot connect to NATS, trying on")
             await deferLater(self._clock, RETRY_SECONDS)
 
     def _keeping_ended(self, failure: Failure) -> None:
@@ -248,6 +260,8 @@ class NatsConnection:
                 if number % SUBSCRIBE_AT_ONCE == 0:
                     await deferLater(self._clock, 0)
             await link.flush(RESTORE_SECONDS)
+            self.max_payload = link.max_payload
+            self.server_version = link.server_version
         except BaseException:
             self._link = None
             link.abandon()
@@ -256,8 +270,6 @@ class NatsConnection:
             self._drop_link()
             link.abandon()
             return
-        self.max_payload = link.max_payload
-        self.server_version = link.server_version
         self.connected = True
         waiting, self._waiting = self._waiting, []
         for deferred in waiting:

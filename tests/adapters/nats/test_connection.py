@@ -11,6 +11,7 @@ import pytest_twisted
 from nats.aio.client import Client
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import capturedLogs
 
 from disroom.adapters.nats.connection import NatsConnection
 from disroom.adapters.nats.errors import NoAnswer, NobodyListens, NotConnected
@@ -186,6 +187,40 @@ async def test_a_connection_that_the_server_closes_for_good_is_made_anew(
     await connection.publish(unique, b"hello")
     await heard.heard(1)
     assert heard.payloads == [b"hello"]
+
+
+@promise
+async def test_whatever_goes_wrong_on_the_way_to_a_server_it_is_tried_again(
+    connections: Connections, nats: NatsServer, unique: str
+) -> None:
+    """A mistake that nobody has foreseen costs an instance no more than the time that it lasts."""
+    heard, asked = Messages(), 0
+    with NatsProxy(("127.0.0.1", nats.port)) as proxy:
+
+        def addresses() -> list[str]:
+            nonlocal asked
+            asked += 1
+            return ["nats://[::1"] if 1 < asked < 4 else [proxy.url]
+
+        connection = connections.make(addresses=addresses)
+        await connection.start()
+        told = Told().watch(connection)
+        connection.subscribe(unique, heard.receive)
+        with capturedLogs() as logged:
+            impossible = connection.subscribe("\ud800", heard.receive)
+            proxy.cut()
+            await eventually(lambda: asked > 5)
+            assert told.events == ["lost"] and connection._link is None
+            impossible.cancel()
+            await told.returned()
+        assert await answers(connection, f"{unique}.other")
+        await connection.publish(unique, b"x")
+        await heard.heard(1)
+    failures = [event["log_failure"].value for event in logged if "log_failure" in event]
+    # When it was subscribed to, then while connecting: each is told when it is another.
+    assert [type(failure) for failure in failures] == [
+        *(UnicodeEncodeError, ValueError, UnicodeEncodeError)
+    ]
 
 
 @promise
