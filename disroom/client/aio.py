@@ -34,7 +34,8 @@ OTHER_FAMILY_SECONDS = 0.25
 """After so long the next address of a host is tried beside the first (RFC 8305)."""
 
 MOST_EVENTS = 10_000
-"""Events that wait to be taken. Above it nothing is read while no answer is waited for. Above twice
+"""Events that wait to be taken. Above it nothing is read while no answer is waited for, and the
+server holds what comes, as long as it does that for anybody who does not read. Above twice
 as many the connection is closed, and resumed once they have been taken, for the server has them
 all. What waits for an answer then fails with ``too-much``: it may wait for the one who takes."""
 
@@ -65,6 +66,7 @@ class Chat(Shell):
         self._writer: asyncio.StreamWriter | None = None
         self._running: asyncio.Task[None] | None = None
         self._overfull = False
+        self._listening = True
         self._leaving = False
 
     async def __aenter__(self) -> Chat:
@@ -181,7 +183,7 @@ class Chat(Shell):
             return f"no connection within {CONNECT_SECONDS:g} s"
         except (OSError, UnicodeError) as error:  # of a host name, it may be
             return plain_reason(error)
-        self._writer = writer
+        self._writer, self._listening = writer, True
         ticking = asyncio.create_task(self._tick(writer))
         try:
             self._core.connection_made()
@@ -205,14 +207,16 @@ class Chat(Shell):
                 return "the server asked to connect again"
             while len(self._events) > MOST_EVENTS and not self._core.waiting and not self._leaving:
                 self._taken.clear()
+                self._listening = False
                 await self._taken.wait()
+            self._listening = True
             if len(self._events) > 2 * MOST_EVENTS:
                 return "too many events wait to be taken"
         return ""
 
     async def _tick(self, writer: asyncio.StreamWriter) -> None:
         loop = asyncio.get_running_loop()
-        while self._core.tick(loop.time()):
+        while self._core.tick(loop.time(), listening=self._listening):
             self._flush()
             if self._core.steady:
                 self._attempts.succeeded()

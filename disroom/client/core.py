@@ -155,11 +155,17 @@ class Core:
         if told:
             self._events.append(Disconnected(why))
 
-    def tick(self, now: float) -> bool:
+    def tick(self, now: float, *, listening: bool = True) -> bool:
         """Ask for a sign of life where it is time to; False if the connection should be given up.
 
         To be called about once a second while there is a connection.
+
+        Args:
+            now: Seconds, of any clock.
+            listening: Whether the shell reads; while it does not, silence is its own doing.
         """
+        if not listening:
+            self._pulse.heard()
         if self._pulse.beat(now, welcomed=self._arrival is None or self._arrival.welcomed):
             self._send("ping", {}, messages.Ok, ignore)
         return not self._pulse.dead

@@ -28,10 +28,16 @@ class FloodingServer:
     """Answers everything but the first ``send``, upon which it says a hundred things instead.
 
     ``motd`` it answers after so many things that a client reads no further.
+
+    Attributes:
+        connections: How many there have been.
+        lost: Set once a connection has ended.
+        port: Where it listens.
     """
 
     def __init__(self) -> None:
         self.connections = 0
+        self.lost = asyncio.Event()
         self.port = 0
         self._flooded = False
 
@@ -49,6 +55,7 @@ class FloodingServer:
             for body in decoder.feed(data):
                 for told in self._answers(msgspec.msgpack.decode(body)):
                     writer.write(frame.encode(msgspec.msgpack.encode(told)))
+        self.lost.set()
         writer.close()
 
     def _answers(self, asked: Map) -> list[Map]:
@@ -122,6 +129,30 @@ async def test_an_answer_is_read_though_the_reading_had_stopped(
             await chat.motd()
             async with asyncio.timeout(5):
                 await chat.ping()
+            assert server.connections == 1
+
+    await with_server(talk)
+
+
+@promise
+async def test_who_takes_nothing_for_long_keeps_its_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While the client does not read it does not take the server for dead."""
+    monkeypatch.setattr("disroom.client.aio.MOST_EVENTS", MOST_EVENTS)
+    monkeypatch.setattr("disroom.client.aio.TICK_SECONDS", 0.02)
+    monkeypatch.setattr("disroom.client.pulse.PING_SECONDS", 0.2)
+    monkeypatch.setattr("disroom.client.pulse.DEAD_SECONDS", 0.3)
+
+    async def talk(server: FloodingServer) -> None:
+        async with client.connect(f"127.0.0.1:{server.port}", nick="ann", rooms=["tea"]) as chat:
+            await chat.motd()
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await server.lost.wait()
+            events = [await anext(chat) for _ in range(MOST_EVENTS + 2)]
+            assert not any(isinstance(event, client.Disconnected) for event in events)
+            await chat.ping()
             assert server.connections == 1
 
     await with_server(talk)

@@ -429,38 +429,100 @@ def test_a_server_that_turns_the_client_away_is_quoted() -> None:
     assert server.core.last_failure == "refused"
 
 
+class Beats:
+    """Ticks of a client, once a second."""
+
+    def __init__(self, server: Server) -> None:
+        self._core = server.core
+        self._now = 1000.0
+
+    def go_on(self, seconds: float, *, listening: bool = True) -> bool:
+        """Let time go by; whether the client keeps its connection."""
+        until = self._now + seconds
+        kept = self._core.tick(self._now, listening=listening)
+        while kept and self._now < until:
+            self._now += 1.0
+            kept = self._core.tick(self._now, listening=listening)
+        return kept
+
+    def stand_still(self, seconds: float) -> None:
+        """Let time go by without a tick, as while the program is stopped."""
+        self._now += seconds
+
+
 def test_silence_is_asked_about_and_then_given_up() -> None:
     """A server that vanished is noticed; one that is slow is not left."""
     server = talking("tea")
-    assert server.core.tick(0.0)
-    assert server.core.tick(PING_SECONDS - 1)
+    beats = Beats(server)
+    assert beats.go_on(PING_SECONDS - 1)
     assert server.silent
-    assert server.core.tick(PING_SECONDS)
+    assert beats.go_on(1.0)
     ping = server.next()
     assert ping["op"] == "ping"
     server.ok(ping)
-    assert server.core.tick(PING_SECONDS + 1)
-    assert server.core.tick(PING_SECONDS + DEAD_SECONDS)
-    assert not server.core.tick(PING_SECONDS + 1 + DEAD_SECONDS)
+    assert beats.go_on(DEAD_SECONDS - 1)
+    assert not beats.go_on(1.0)
+
+
+def test_a_program_that_stood_still_does_not_give_a_server_up_for_it() -> None:
+    """After a minute in a debugger the server is asked before it is taken for dead."""
+    server = talking("tea")
+    beats = Beats(server)
+    assert beats.go_on(1.0)
+    beats.stand_still(60.0)
+    assert beats.go_on(1.0)
+    assert beats.go_on(PING_SECONDS)
+    server.ok(server.next())
+    assert beats.go_on(1.0)
+    beats.stand_still(3600.0)
+    assert beats.go_on(PING_SECONDS)
+    assert server.next()["op"] == "ping"
+    assert not beats.go_on(DEAD_SECONDS - PING_SECONDS)
+
+
+def test_a_program_that_stood_still_does_not_give_up_a_server_that_is_answering() -> None:
+    """Nor one that has just been asked for the first time."""
+    server = Server(Core("ann"))
+    server.connect()
+    beats = Beats(server)
+    assert beats.go_on(1.0)
+    beats.stand_still(60.0)
+    assert beats.go_on(1.0)
+    assert not beats.go_on(HELLO_SECONDS)
+
+
+def test_a_client_that_does_not_read_takes_its_silence_for_its_own() -> None:
+    """Who has stopped reading asks for nothing and gives up nothing, until it reads again."""
+    server = talking("tea")
+    beats = Beats(server)
+    assert beats.go_on(PING_SECONDS)
+    assert server.next()["op"] == "ping"
+    assert beats.go_on(10 * DEAD_SECONDS, listening=False)
+    assert server.silent
+    assert beats.go_on(PING_SECONDS)
+    assert server.next()["op"] == "ping"
+    assert not beats.go_on(DEAD_SECONDS - PING_SECONDS)
 
 
 def test_a_server_that_does_not_answer_the_first_request_is_given_up() -> None:
     """A port on which something else listens is not waited for."""
     server = Server(Core("ann"))
     server.connect()
-    assert server.core.tick(0.0)
+    beats = Beats(server)
+    assert beats.go_on(1.0)
     server.core.received(b"220 mail.example ESMTP")
-    assert server.core.tick(HELLO_SECONDS - 1)
+    assert beats.go_on(HELLO_SECONDS - 2)
     server.core.received(b" ready")
-    assert not server.core.tick(HELLO_SECONDS)
+    assert not beats.go_on(1.0)
 
 
 def test_a_connection_is_steady_once_it_was_good_for_a_while() -> None:
     """What breaks as soon as it is made is not made again without a pause."""
     server = talking("tea")
-    server.core.tick(0.0)
+    beats = Beats(server)
+    beats.go_on(STEADY_SECONDS - 1)
     assert not server.core.steady
-    server.core.tick(STEADY_SECONDS)
+    beats.go_on(1.0)
     assert server.core.steady
     server.lose()
     assert not server.core.steady
