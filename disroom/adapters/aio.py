@@ -14,8 +14,8 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail,
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from disroom.adapters.countdown import Countdown
 from disroom.coroutines import rest_of
+from disroom.countdown import Countdown
 
 T = TypeVar("T")
 

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.tcp import Connection
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -21,6 +20,7 @@ from disroom.chat.events import Event
 from disroom.chat.interfaces import IMember
 from disroom.chat.replies import Restored
 from disroom.chat.tokens import Seen
+from disroom.countdown import Countdown
 from disroom.transports.intake import Intake
 from disroom.transports.lane import Lane, Pace
 from disroom.transports.outbox import Outbox
@@ -141,7 +141,7 @@ class Client:
         self._lost = False
         self._located = False
         self._patience: Patience | None = None
-        self._abort: IDelayedCall | None = None
+        self._abort: Countdown | None = None
         self.speak(speech(self) if callable(speech) else speech, take)
 
     def speak(self, speech: ISpeech, take: Callable[[bool], None]) -> None:
@@ -381,13 +381,13 @@ class Client:
         linger = LINGER_SECONDS + self.outbox.waiting / LINGER_BYTES
         self.outbox.close()
         self._transport.loseConnection()
-        self._abort = self.reception.reactor.callLater(linger, self._transport.abortConnection)
+        self._abort = Countdown(linger, self.reception.reactor, self._transport.abortConnection)
 
     def lose(self) -> None:
         """The connection is gone: end the session, unless requests of its last are in the lane."""
         if self._patience:
             self._patience.stop()
-        if self._abort and self._abort.active():
+        if self._abort:
             self._abort.cancel()
         self.intake.stop()
         if self._stall:

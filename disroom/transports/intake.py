@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from disroom.countdown import stood_still
 from disroom.transports.lane import Pace
 
 LOOK_AHEAD = 65536
@@ -42,6 +43,7 @@ class Intake:
     """
 
     __slots__ = (
+        "_due",
         "_flood_began",
         "_flooded",
         "_full",
@@ -65,7 +67,7 @@ class Intake:
         self._pace: Pace | None = None  # few clients send any
         self._full = False
         self._resting: IDelayedCall | None = None
-        self._flood_began = self._rested_at = reactor.seconds()
+        self._flood_began = self._rested_at = self._due = reactor.seconds()
         self._stopped = False
 
     def waits(self, size: int) -> None:
@@ -95,6 +97,7 @@ class Intake:
             self._flooded()
             return
         held = self.held
+        self._due = now + delay
         self._resting = self._reactor.callLater(delay, self._rested)
         self._changed(held)
 
@@ -113,6 +116,8 @@ class Intake:
     def _rested(self) -> None:
         self._resting = None
         self._rested_at = self._reactor.seconds()
+        if stood_still(self._due, self._rested_at):
+            self._flood_began = self._rested_at  # what came meanwhile comes at once
         self._changed(True)
 
     def _changed(self, before: bool) -> None:

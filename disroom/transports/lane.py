@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from disroom.coroutines import rest_of
+from disroom.countdown import Countdown
 
 Item = TypeVar("Item")
 
@@ -164,17 +165,16 @@ class Lane(Generic[Item]):
 
     async def _hold(self, until: Deferred[Any]) -> bool:
         """Wait until then, or until it is time to hurry; whether that did not take too long."""
-        if self._hurried:
-            until.addTimeout(LEAVING_SECONDS, self._reactor)
+        leaving = Countdown(LEAVING_SECONDS, self._reactor, until.cancel) if self._hurried else None
         self._held = until
         try:
             await until
         except CancelledError:
-            pass
-        except TimeoutError:
-            return False
+            return not (leaving and leaving.ended)
         finally:
             self._held = None
+            if leaving:
+                leaving.cancel()
         return True
 
 

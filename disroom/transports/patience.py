@@ -1,4 +1,8 @@
-"""How long a client may take: to choose a name, and from one line to the next."""
+"""How long a client may take: to choose a name, and from one line to the next.
+
+It is looked at several times while it may be silent, and a time in which the event loop stood still
+does not count: what the client has sent then is not read yet.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from disroom.chat.errors import ChatError
+from disroom.countdown import STEPS, stood_still
 from disroom.wire.errors import Idle, Unnamed
 
 
@@ -22,9 +27,11 @@ class Patience:
     """
 
     __slots__ = (
+        "_due",
         "_give_up",
         "_heard_at",
         "_idle",
+        "_looked_at",
         "_named",
         "_reactor",
         "_since",
@@ -46,7 +53,7 @@ class Patience:
         self._idle = idle
         self._named = named
         self._give_up = give_up
-        self._since = self._heard_at = reactor.seconds()
+        self._since = self._heard_at = self._looked_at = self._due = reactor.seconds()
         self._timer: IDelayedCall | None = None
         self._look()
 
@@ -60,16 +67,23 @@ class Patience:
             self._timer.cancel()
 
     def _look(self) -> None:
-        limits: list[tuple[float, ChatError]] = []
+        now = self._reactor.seconds()
+        if stood_still(self._due, now):
+            missed = now - self._looked_at
+            self._since += missed
+            self._heard_at = min(now, self._heard_at + missed)
+        limits: list[tuple[float, float, ChatError]] = []
         if self._unnamed and not self._named():
-            limits.append((self._since + self._unnamed, Unnamed(self._unnamed)))
+            limits.append((self._since + self._unnamed, self._unnamed, Unnamed(self._unnamed)))
         if self._idle:
-            limits.append((self._heard_at + self._idle, Idle(self._idle)))
+            limits.append((self._heard_at + self._idle, self._idle, Idle(self._idle)))
         if not limits:
             return
-        until, error = min(limits, key=lambda limit: limit[0])
-        left = until - self._reactor.seconds()
+        until, seconds, error = min(limits, key=lambda limit: limit[0])
+        left = until - now
         if left > 0:
-            self._timer = self._reactor.callLater(left, self._look)
+            delay = min(left, seconds / STEPS)
+            self._looked_at, self._due = now, now + delay
+            self._timer = self._reactor.callLater(delay, self._look)
         else:
             self._give_up(error)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from disroom.countdown import stood_still
+
 LOOKS = 4
 """How often it is looked at within the time that a client has."""
 
@@ -16,7 +18,7 @@ class Stall:
     A frozen program, or one that asks and never reads, acknowledges keepalives and probes for ever:
     its kernel does. Slowness is no stall: a full transport is given nothing more, so whatever is
     unsent less than at the look before was taken. While it is not full nothing is looked at, and
-    there is no timer.
+    there is no timer. A time in which the event loop stood still does not count.
 
     Args:
         reactor: Keeps the time.
@@ -26,9 +28,11 @@ class Stall:
     """
 
     __slots__ = (
+        "_due",
         "_full",
         "_give_up",
         "_least",
+        "_looked_at",
         "_reactor",
         "_seconds",
         "_taken_at",
@@ -50,7 +54,7 @@ class Stall:
         self._give_up = give_up
         self._full = False
         self._least = 0
-        self._taken_at = 0.0
+        self._taken_at = self._looked_at = self._due = 0.0
         self._timer: IDelayedCall | None = None
 
     def filled(self, full: bool) -> None:
@@ -70,13 +74,18 @@ class Stall:
             self._timer = None
 
     def _look_later(self) -> None:
-        self._timer = self._reactor.callLater(self._seconds / LOOKS, self._look)
+        delay = self._seconds / LOOKS
+        self._looked_at = self._reactor.seconds()
+        self._due = self._looked_at + delay
+        self._timer = self._reactor.callLater(delay, self._look)
 
     def _look(self) -> None:
         self._timer = None
         if not self._full:
             return
         left, now = self._unsent(), self._reactor.seconds()
+        if stood_still(self._due, now):
+            self._taken_at = min(now, self._taken_at + now - self._looked_at)
         if left < self._least:
             self._least, self._taken_at = left, now
         if now - self._taken_at < self._seconds:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IDelayedCall, IProtocol, IReactorTime
+from twisted.internet.interfaces import IProtocol, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
@@ -18,6 +18,7 @@ from zope.interface import implementer
 from disroom.chat.errors import ChatError
 from disroom.chat.events import Event
 from disroom.chat.interfaces import IMember
+from disroom.countdown import Countdown
 from disroom.transports.connections import Connections
 from disroom.transports.sockets import host_of, tune
 from disroom.transports.webvisitor import Proxies
@@ -25,6 +26,9 @@ from disroom.wire.errors import ServerFull, TooManyConnections
 
 SILENCE_SECONDS = 15.0
 """How long an HTTP connection may send nothing, before its request and after the answer."""
+
+LAST_SECONDS = 1.0
+"""Of these, the last: where the instance stood still, what was sent meanwhile is read in them."""
 
 HTTP_SECONDS = 60.0
 """How long a connection may be HTTP, however slowly it asks or reads; browsers open another."""
@@ -100,7 +104,8 @@ class WebChannel(HTTPChannel):
     site: WebSite
     transport: Any
     _upgraded: IProtocol | None = None
-    _deadline: IDelayedCall | None = None
+    _deadline: Countdown | None = None
+    _last: Countdown | None = None
     _located = False
     _refused = False
 
@@ -114,7 +119,7 @@ class WebChannel(HTTPChannel):
         except ServerFull as error:
             self._turn_away(_BUSY % error.message.encode())
             return
-        self._deadline = self.site.clock.callLater(HTTP_SECONDS, self.transport.abortConnection)
+        self._deadline = Countdown(HTTP_SECONDS, self.site.clock, self.transport.abortConnection)
 
     def upgrade(self, upgraded: IProtocol) -> None:
         """Let the connection be another protocol's from now on, which counts it anew."""
@@ -128,6 +133,10 @@ class WebChannel(HTTPChannel):
         if self._upgraded:
             self._upgraded.dataReceived(data)
             return
+        if self._last:
+            self._last.cancel()
+            self._last = None
+            self.setTimeout(self.timeOut)  # type: ignore[no-untyped-call]  # Twisted's is untyped
         if not self._located:
             self._locate()
         if not self._refused:
@@ -162,12 +171,13 @@ class WebChannel(HTTPChannel):
         self.setTimeout(None)  # type: ignore[no-untyped-call]  # Twisted's is untyped
         self.site.connections.forget(self)
         self.site.visitors.forget(self)
-        if self._deadline and self._deadline.active():
-            self._deadline.cancel()
+        for countdown in (self._deadline, self._last):
+            if countdown:
+                countdown.cancel()
 
     def timeoutConnection(self) -> None:
         """Close a connection that is silent, without a word in the log: there are always some."""
-        self.transport.abortConnection()
+        self._last = Countdown(LAST_SECONDS, self.site.clock, self.transport.abortConnection)
 
     def refuse_body(self) -> None:
         """Say that nothing is taken here, and close."""
@@ -221,7 +231,7 @@ class WebSite(Site):
         clock: IReactorTime,
     ) -> None:
         super().__init__(  # type: ignore[no-untyped-call]  # Twisted's is untyped
-            root, requestFactory=WebRequest, timeout=SILENCE_SECONDS, reactor=clock
+            root, requestFactory=WebRequest, timeout=SILENCE_SECONDS - LAST_SECONDS, reactor=clock
         )
         self.connections = connections
         self.visitors = visitors

@@ -13,6 +13,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from disroom.chat.errors import ChatError
+from disroom.countdown import stood_still
 from disroom.transports.client import Client
 from disroom.transports.intake import LOOK_AHEAD
 from disroom.transports.peer import Peer
@@ -113,7 +114,7 @@ class WebSocketProtocol(Protocol):
         self._kind: Opcode | None = None
         self._timer: IDelayedCall | None = None
         self._asked = False
-        self._heard_at = 0.0
+        self._heard_at = self._due = 0.0
 
     def connectionMade(self) -> None:
         """Take the client in, or turn it away."""
@@ -128,7 +129,7 @@ class WebSocketProtocol(Protocol):
         )
         if self._client.arrive():
             self._heard_at = self._reception.reactor.seconds()
-            self._timer = self._reception.reactor.callLater(PING_SECONDS, self._look)
+            self._look_after(PING_SECONDS)
 
     def dataReceived(self, data: bytes) -> None:
         """Put the requests that are complete with this into the lane, and answer pings."""
@@ -162,17 +163,25 @@ class WebSocketProtocol(Protocol):
             speech = _Speech(self._client, from_messagepack, self._formats.messagepack)
             self._client.speak(speech, self._take)
 
-    def _look(self) -> None:
-        """Ask a silent client whether it is there, and give one up that does not answer."""
+    def _look_after(self, delay: float) -> None:
         reactor = self._reception.reactor
-        silence = reactor.seconds() - self._heard_at
+        self._due = reactor.seconds() + delay
+        self._timer = reactor.callLater(delay, self._look)
+
+    def _look(self) -> None:
+        """Ask a silent client whether it is there, and give one up that does not answer.
+
+        It is asked once more where this instance stood still: its answer may not have been read.
+        """
+        now = self._reception.reactor.seconds()
+        silence = now - self._heard_at
         # Whoever is not read, or has much to read yet, cannot answer; TCP watches over those.
         can_answer = not (self._client.intake.held or self._client.outbox.full)
         if self._client.closing:
             return
         if silence < PING_SECONDS:
             delay = PING_SECONDS - silence
-        elif self._asked and can_answer:
+        elif self._asked and can_answer and not stood_still(self._due, now):
             self.transport.abortConnection()
             return
         else:
@@ -180,7 +189,7 @@ class WebSocketProtocol(Protocol):
                 self._asked = True
                 self._client.outbox.write_first(frame(Opcode.PING, b""))
             delay = PONG_SECONDS
-        self._timer = reactor.callLater(delay, self._look)
+        self._look_after(delay)
 
     def _take(self, on: bool) -> None:
         self._client.intake.waits(0 if on else LOOK_AHEAD)

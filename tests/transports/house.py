@@ -15,6 +15,9 @@ from disroom.transports.outbox import Flusher
 from disroom.transports.reception import Reception
 from tests.chat.world import Instance, World
 
+TURN_SECONDS = 0.125
+"""How long a turn of the loop takes at the most."""
+
 
 class House:
     """A server's inside; each transport's tests add the way in.
@@ -48,6 +51,13 @@ class House:
 
     def turn(self, seconds: float = 0.0) -> None:
         """Let time go by."""
+        self.world.runtime.time += seconds
+        whole = int(seconds / TURN_SECONDS)
+        self.clock.pump([TURN_SECONDS] * whole)
+        self.clock.advance(seconds - whole * TURN_SECONDS)
+
+    def stand_still(self, seconds: float) -> None:
+        """Let time go by in which nothing is read, and nothing done that is due; then that is."""
         self.world.runtime.time += seconds
         self.clock.advance(seconds)
 

@@ -821,7 +821,18 @@ def test_a_client_that_does_not_take_its_goodbye_is_cut_off(house: LineHouse) ->
     terminal.send("exit")
     house.turn(LINGER_SECONDS - 0.1)
     assert not terminal.transport.disconnected
-    house.turn(0.2)
+    house.turn(1.2)
+    assert terminal.transport.disconnected
+
+
+def test_a_standstill_of_the_server_is_no_time_to_take_a_goodbye(house: LineHouse) -> None:
+    """What is left to send is sent when the server moves again, before the client is cut off."""
+    terminal = house.connect()
+    terminal.send("exit")
+    house.stand_still(3600)
+    house.turn(LINGER_SECONDS / 2)
+    assert not terminal.transport.disconnected
+    house.turn(LINGER_SECONDS)
     assert terminal.transport.disconnected
 
 
@@ -982,6 +993,18 @@ def test_a_telnet_flood_that_does_not_end_is_ended(house: LineHouse) -> None:
     assert terminal.closed
     assert terminal.raw().endswith(f"{error_line(TelnetFlood())}\r\nGoodbye!\r\n".encode())
     assert bob.ask()[-1] == "[T] #tea <-- flood left (telnet flood)"
+
+
+def test_telnet_commands_that_came_while_the_server_stood_still_are_no_flood(
+    house: LineHouse,
+) -> None:
+    """They come at once then, whenever they were sent."""
+    terminal = house.connect()
+    terminal.type(b"\xff\xf1" * OVERHEAD_BYTES)
+    assert terminal.paused
+    house.stand_still(2 * FLOOD_SECONDS)
+    terminal.type(b"\xff\xf1" * OVERHEAD_BYTES)
+    assert terminal.paused and not terminal.closed
 
 
 def test_many_telnet_commands_with_a_pause_are_no_flood(house: LineHouse) -> None:

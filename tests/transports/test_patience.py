@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from twisted.internet.task import Clock
 
 from disroom.chat.errors import ChatError
+from disroom.countdown import STEPS
 from disroom.transports.patience import Patience
 from disroom.wire.errors import Idle, Unnamed
 
@@ -24,16 +26,24 @@ class Watched:
             give_up=self.ended.append,
         )
 
+    def wait(self, seconds: float) -> None:
+        """Let time go by while the loop turns."""
+        self.clock.pump([0.125] * round(seconds / 0.125))
+
+    def stand_still(self, seconds: float) -> None:
+        """Let time go by in which nothing is read; then comes what is due, before that is."""
+        self.clock.advance(seconds)
+
 
 def test_who_takes_no_name_is_given_up() -> None:
     """Lines do not help, a name does."""
     client = Watched(unnamed=60, idle=0)
-    client.clock.advance(59)
+    client.wait(59)
     client.patience.heard()
     assert not client.ended
-    client.clock.advance(1)
+    client.wait(1)
     assert [type(error) for error in client.ended] == [Unnamed]
-    client.clock.advance(1000)
+    client.wait(1000)
     assert len(client.ended) == 1
 
 
@@ -41,7 +51,7 @@ def test_who_has_a_name_may_be_silent() -> None:
     """Without an idle limit nothing ends the silence, and no timer is left."""
     client = Watched(unnamed=60, idle=0)
     client.named = True
-    client.clock.advance(60)
+    client.wait(60)
     assert not client.ended
     assert not client.clock.getDelayedCalls()
 
@@ -50,13 +60,39 @@ def test_every_line_begins_the_idle_time_anew() -> None:
     """It is the silence that counts, not the time since the beginning."""
     client = Watched(unnamed=0, idle=10)
     for _ in range(5):
-        client.clock.advance(8)
+        client.wait(8)
         client.patience.heard()
     assert not client.ended
-    client.clock.advance(9.9)
+    client.wait(9.875)
     assert not client.ended
-    client.clock.advance(0.2)
+    client.wait(0.25)
     assert [type(error) for error in client.ended] == [Idle]
+
+
+def test_a_standstill_is_not_the_client_s_silence() -> None:
+    """What it said meanwhile lies unread, so it has the time anew in which that was."""
+    client = Watched(unnamed=0, idle=10)
+    for _ in range(5):
+        client.wait(9.5)
+        client.stand_still(3600)
+        assert not client.ended
+        client.patience.heard()
+    client.stand_still(3600)
+    client.wait(10)
+    assert [type(error) for error in client.ended] == [Idle]
+
+
+@pytest.mark.parametrize("before", [0, 30, 59])
+def test_a_standstill_takes_nothing_of_the_time_to_choose_a_name(before: float) -> None:
+    """Nobody is sent away because the server was deaf; who says nothing after it is, as ever."""
+    client = Watched(unnamed=60, idle=0)
+    client.wait(before)
+    client.stand_still(55)
+    client.stand_still(3600)
+    client.wait(59 - before)
+    assert not client.ended
+    client.wait(2 * 60 / STEPS)
+    assert [type(error) for error in client.ended] == [Unnamed]
 
 
 def test_nothing_is_watched_after_the_end() -> None:

@@ -78,6 +78,21 @@ def test_room_in_between_begins_the_time_anew() -> None:
     assert not client.clock.getDelayedCalls()
 
 
+def test_a_standstill_of_the_server_is_none_of_the_client() -> None:
+    """What the client took meanwhile is not known yet; it has the time that it had before."""
+    client = Watched()
+    client.stall.filled(True)
+    client.wait(SECONDS - 1)
+    client.clock.advance(3600)
+    assert not client.given_up
+    client.unsent -= 1  # it took something; that is seen at the next look
+    client.wait(SECONDS)
+    assert not client.given_up
+    client.clock.advance(3600)
+    client.wait(SECONDS + SECONDS / LOOKS)
+    assert len(client.given_up) == 1
+
+
 def test_there_is_one_timer_and_none_without_need() -> None:
     """A connection that fills and empties a thousand times a second costs one timer."""
     client = Watched()

@@ -18,7 +18,7 @@ from disroom.transports.connections import Connections
 from disroom.transports.intake import OVERHEAD_BYTES
 from disroom.transports.reception import ClientSettings
 from disroom.transports.web import web_site
-from disroom.transports.webchannel import HTTP_SECONDS, SILENCE_SECONDS
+from disroom.transports.webchannel import HTTP_SECONDS, LAST_SECONDS, SILENCE_SECONDS
 from disroom.transports.websocket import PING_SECONDS, PONG_SECONDS
 from disroom.transports.webvisitor import Origins, Proxies
 from disroom.wire.errors import GoingDown
@@ -382,6 +382,21 @@ def test_a_client_that_answers_is_kept(house: WebHouse) -> None:
     assert not browser.transport.aborted
 
 
+def test_a_standstill_of_the_server_costs_nobody_the_connection(house: WebHouse) -> None:
+    """The answer that came meanwhile is read; without one the client is asked once more."""
+    answering, gone = house.member("alice"), house.member("bob")
+    house.turn(PING_SECONDS)
+    house.stand_still(3600)
+    assert not (answering.transport.aborted or gone.transport.aborted)
+    answering.type(answering.wire.send(Pong(b"")))
+    house.turn(PONG_SECONDS)
+    assert gone.transport.aborted
+    house.turn(PING_SECONDS - PONG_SECONDS)
+    assert not answering.transport.aborted
+    gone.read()
+    assert gone.pings == 2
+
+
 def test_a_client_that_cannot_be_heard_is_not_given_up() -> None:
     """Whoever asks too much is read no further for a while: its pongs lie unread meanwhile."""
     house = WebHouse(flood=(1.0, 1))
@@ -555,6 +570,18 @@ def test_silence_before_the_handshake_ends(house: WebHouse) -> None:
     assert not browser.transport.aborted
     house.turn(1)
     assert browser.transport.aborted
+
+
+def test_a_standstill_of_the_server_ends_no_handshake(house: WebHouse) -> None:
+    """What was sent meanwhile is read, and answered."""
+    silent, asking = Browser(house), Browser(house)
+    house.stand_still(SILENCE_SECONDS + HTTP_SECONDS)
+    assert not (silent.transport.aborted or asking.transport.aborted)
+    asking.type(b"GET /ws HTTP/1.1\r\nHost: chat")
+    house.turn(LAST_SECONDS)
+    assert silent.transport.aborted and not asking.transport.aborted
+    house.turn(SILENCE_SECONDS - LAST_SECONDS)
+    assert asking.transport.aborted
 
 
 def test_a_handshake_that_drips_ends(house: WebHouse) -> None:

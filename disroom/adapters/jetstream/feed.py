@@ -11,7 +11,6 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from disroom.adapters.countdown import Countdown
 from disroom.adapters.jetstream.api import Stored
 from disroom.adapters.jetstream.follower import RoomOrder, Verdict
 from disroom.adapters.jetstream.history import RoomReader
@@ -23,6 +22,7 @@ from disroom.adapters.nats.subscription import NatsSubscription
 from disroom.chat.events import Gap, Message
 from disroom.chat.interfaces import IRoomFollower
 from disroom.chat.names import RoomName
+from disroom.countdown import Countdown
 from disroom.wire.envelope import BadEnvelope, decode
 
 FLUSH_SECONDS = 2.0

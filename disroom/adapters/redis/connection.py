@@ -24,8 +24,8 @@ from twisted.internet.interfaces import IDelayedCall, ITCPTransport
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from disroom.adapters.countdown import STEPS
 from disroom.adapters.redis.address import RedisAddress
+from disroom.countdown import STEPS
 
 NOT_REDIS = "it does not speak the Redis protocol"
 CLUSTER = "it is a Redis Cluster, which is not supported"

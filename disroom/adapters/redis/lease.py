@@ -22,7 +22,6 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from disroom.adapters.aio import TimedOut, within
-from disroom.adapters.countdown import Countdown
 from disroom.adapters.redis.connection import (
     CLUSTER,
     RedisConnection,
@@ -40,6 +39,7 @@ from disroom.adapters.redis.scripts import (
 from disroom.adapters.redis.settings import RedisSettings
 from disroom.adapters.redis.settling import SettleWindow
 from disroom.adapters.runtime import Signal
+from disroom.countdown import Countdown
 
 _log = Logger()
 _decode_enter = msgspec.msgpack.Decoder(EnterReply).decode

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from twisted.internet.task import Clock
 
-from disroom.adapters.countdown import STEPS, Countdown
+from disroom.countdown import STEPS, Countdown
 
 
 def counting(seconds: float) -> tuple[Countdown, Clock, list[float]]:

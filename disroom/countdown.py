@@ -3,7 +3,8 @@
 While the loop stands still (the process is frozen or has no processor, or something here takes
 seconds) nothing is sent or read. A timer that has run out by then fires in the turn that follows,
 before what came in time has been read, or when what asked for it has only just been sent: everybody
-would be told that a broker does not answer which was well all the time.
+would be told that a broker does not answer which was well all the time, and clients would be closed
+for their silence, who were not heard.
 """
 
 from __future__ import annotations
@@ -14,6 +15,14 @@ from twisted.internet.interfaces import IReactorTime
 
 STEPS = 8
 """Into so many a time is divided; a standstill counts as one."""
+
+LATE_SECONDS = 0.25
+"""A timer that is called so much too late tells that the loop stood still."""
+
+
+def stood_still(due: float, now: float) -> bool:
+    """Whether the loop stood still when a timer was due that is called now."""
+    return now - due > LATE_SECONDS
 
 
 class Countdown:
