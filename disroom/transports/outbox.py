@@ -138,7 +138,7 @@ class Outbox:
         Fires as well when nothing is taken any more; never in the turn that it was asked for in.
         For one waiter at a time, which may cancel it and ask anew.
         """
-        if not (self._open and self.waiting > self._most // 2 if leaving else self._crowded):
+        if not (self.waiting > self._most // 2 if leaving else self._crowded):
             return None
         self._awaited = Deferred()
         return self._awaited
@@ -214,7 +214,6 @@ class Outbox:
     def give_up(self) -> None:
         """Drop the queue, take nothing more and tell the owner, as when the bound is passed."""
         self._open = False
-        self._send = None
         self._drop()
         told, self._overflowed = self._overflowed, None
         if told:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
 import struct
@@ -58,8 +59,9 @@ class Sending:
         self.clock = Clock()
         self.sink = Sink()
         self.overflows = 0
+        self.filled: list[bool] = []
         self.flusher = Flusher(self.clock)
-        self.outbox = Outbox(self.sink, self.flusher, most, self.overflowed)
+        self.outbox = Outbox(self.sink, self.flusher, most, self.overflowed, self.filled.append)
 
     def overflowed(self) -> None:
         """Count."""
@@ -121,6 +123,18 @@ def test_a_full_transport_is_given_nothing_until_it_has_room() -> None:
     assert sending.turn() == [b"c"]
 
 
+def test_the_owner_hears_when_a_client_reads_on() -> None:
+    """Who has read what the transport held is not taken for one who reads nothing."""
+    sending = Sending()
+    sending.outbox.write(b"a")
+    sending.turn()
+    assert sending.filled == []
+    sending.outbox.pauseProducing()
+    assert sending.filled == [True]
+    sending.outbox.resumeProducing()
+    assert sending.filled == [True, False]
+
+
 def test_the_bound_is_kept_and_passing_it_told_once() -> None:
     """A client that does not read costs the bound and no more; its owner hears of it once."""
     sending = Sending(most=100)
@@ -135,6 +149,7 @@ def test_the_bound_is_kept_and_passing_it_told_once() -> None:
     for _ in range(3):
         sending.outbox.write(b"z" * 1000)
         assert sending.turn() == []
+    sending.outbox.give_up()  # as the owner may, for whatever reason of its own
     assert sending.overflows == 1
     sending.outbox.resumeProducing()
     sending.outbox.close()
@@ -432,6 +447,20 @@ async def test_what_the_transport_has_leaves_first() -> None:
     outbox.flush()
     assert not buffered(speaker)  # now it went straight to the socket
     assert await read_all(reader, speaker) == b"." * 30_000 + b"hello, ann"
+
+
+@promise
+async def test_a_socket_that_takes_nothing_loses_nothing() -> None:
+    """A piece that meets a socket just full, with nothing buffered before it, comes whole."""
+    speaker, outbox, reader = await connected()
+    sent = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            sent += cast(Any, speaker.transport).socket.send(b"." * 1000)
+    outbox.write(b"hello")
+    outbox.flush()
+    assert buffered(speaker)
+    assert await read_all(reader, speaker) == b"." * sent + b"hello"
 
 
 @pytest.mark.parametrize("direct", [True, False])
