@@ -27,7 +27,7 @@ POT = RoomName.parse("pot")
 class Sender:
     """A user's outgoing messages, before a log whose steps can be held or fail."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = 4) -> None:
         self.runtime = SteppedRuntime()
         self.stream = MemoryStream(self.runtime.now)
         self.gate = Gate()
@@ -39,7 +39,7 @@ class Sender:
             log=self.log,
             runtime=self.runtime,
             tell=self.told.append,
-            most=4,
+            most=most,
             give_up=15.0,
         )
         self.sent = 0
@@ -159,6 +159,17 @@ def test_more_in_one_piece_than_may_wait_goes_in_several(sender: Sender) -> None
         assert not fifth.called
     assert fifth.called
     assert sender.log.given == [["m1", "m2", "m3", "m4"], ["m5"]]
+
+
+def test_a_log_that_answers_at_once_is_given_a_long_queue() -> None:
+    """However much waits, and however often the room changes in it, all of it is stored."""
+    sender = Sender(most=3000)
+    with sender.gathering:
+        for _ in range(1000):
+            sender.send(room=TEA)
+            sender.send(room=POT)
+    assert len(sender.stored(TEA)) == len(sender.stored(POT)) == 1000
+    assert not sender.told
 
 
 def test_of_several_at_once_each_is_told_what_became_of_it(sender: Sender) -> None:
