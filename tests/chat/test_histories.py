@@ -106,13 +106,16 @@ def test_what_retention_takes_by_age_is_not_given() -> None:
     assert ring.page(9, None, 120.0) == Page(
         (message(6, 60.0), message(7, 70.0), message(8, 80.0)), False
     )
+    assert ring.since(7, 9, 130.0) is not None
+    assert ring.since(7, 9, 131.0) is None
     assert ring.held(131.0) == Held(8, 1)
     assert ring.held(141.0) is None
 
 
-def test_what_a_limit_of_the_room_takes_is_not_given() -> None:
+@pytest.mark.parametrize("small", [3, 9])
+def test_what_a_limit_of_the_room_takes_is_not_given(small: int) -> None:
     """Of a room that may have three messages no fourth is shown, and it is known to be whole."""
-    ring = ring_of(1, 2, 3, 4, small=9, log_most=3)
+    ring = ring_of(1, 2, 3, 4, small=small, log_most=3)
     assert ring.page(9, None, 0.0) == Page((message(2), message(3), message(4)), False)
     assert not ring.backlog(9, 0.0).older
 
@@ -192,6 +195,23 @@ def test_after_a_gap_what_was_given_up_can_be_read() -> None:
     ring.broken(Gap(TEA, None, None))
     ring.put(Page((message(1),), False), ring.begin())
     assert seqs_of(ring.page(9, None, 0.0)) == []
+
+
+def test_a_log_made_anew_is_shown_from_its_beginning() -> None:
+    """What the one before it had lost, or went beyond, says nothing of a log that begins at 1."""
+    ring = ring_of(51, 52, 53, 54, 55)
+    ring.removed(54)
+    ring.broken(Gap(TEA, None, None))
+    ring.add(message(1))
+    ring.put(Page((message(1),), False), ring.begin())
+    assert ring.page(9, None, 0.0) == Page((message(1),), False)
+
+
+def test_of_a_long_page_no_more_is_held_than_may_be() -> None:
+    """However much was read, a room that few ask about costs little memory."""
+    ring = ring_of(*range(1, 10))
+    ring.put(Page(tuple(message(seq) for seq in range(1, 10)), False), ring.begin())
+    assert ring.held(0.0) == Held(7, 3)
 
 
 # On an instance.

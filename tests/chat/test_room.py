@@ -172,6 +172,24 @@ def test_the_backlog_does_not_outlive_the_retention() -> None:
     assert not page.older
 
 
+def test_the_backlog_has_no_more_than_a_room_may_have() -> None:
+    """What the log has dropped to keep a room within its number is not shown from memory."""
+    tea = Tearoom(log_most=3)
+    messages = [tea.say("bob") for _ in range(5)]
+    page = tea.room.backlog()
+    assert list(page.messages) == messages[2:]
+    assert not page.older
+
+
+def test_a_room_has_one_spelling_here() -> None:
+    """However those on other instances write a room's name, those here see it as they know it."""
+    tea = Tearoom()
+    tea.say("bob", room=RoomName.parse("TEA"))
+    tea.room.received(Gap(RoomName.parse("TEA"), 2, 3))
+    tea.say("bob")
+    assert [event.room.display for event in tea.ann.take()] == ["Tea"] * 3
+
+
 def test_a_gap_is_told_and_ends_the_backlog() -> None:
     """Who is there hears of a gap; who joins later is not shown a backlog with a hole in it."""
     tea = Tearoom()
@@ -255,11 +273,18 @@ def test_who_was_shown_under_a_former_nick_is_renamed_by_the_news_of_its_coming(
 def test_a_user_list_is_in_the_order_of_joining() -> None:
     """Lists keep their order when somebody is renamed, so that people find each other."""
     tea = Tearoom()
-    tea.change(11, joined=(person("cat"),))
+    tea.change(11, joined=(person("abe"),))
     tea.change(12, renamed=((person("bob"), person("bob", "zed")),))
-    assert list(tea.room.members) == ["bob", "ann", "cat"]
-    tea.change(13, left=(person("cat"), person("bob")))
-    assert tea.ann.take()[-1] == Left(TEA, tea.runtime.time, (person("bob", "zed"), person("cat")))
+    assert list(tea.room.members) == ["bob", "ann", "abe"]
+    tea.change(13, left=(person("abe"), person("bob")))
+    assert tea.ann.take()[-1] == Left(TEA, tea.runtime.time, (person("bob", "zed"), person("abe")))
+
+
+def test_who_asks_is_listed_with_the_mark_that_it_has_by_now() -> None:
+    """Who goes away and asks at once who is there is marked, though the news is on its way."""
+    tea = Tearoom()
+    listed = tea.room.listed(person("ann", away=True), LISTED)
+    assert listed.members == (person("bob"), person("ann", away=True))
 
 
 def test_what_was_missed_is_made_good_by_a_roster() -> None:
@@ -480,6 +505,15 @@ def test_a_message_shows_its_senders_coming_first() -> None:
     assert tea.ann.take() == [again]
     guest = Seat("guest")
     assert tea.enter(guest, Roster(TEA, 12, None)) == ["bob", "ann", "cat", "guest"]
+    tea.runtime.time += FRESH_SECONDS + 1
+    tea.room.tick()
+    assert not tea.room.needs_roster
+
+
+def test_those_who_are_known_may_talk_without_being_looked_for() -> None:
+    """Talk costs the presence store nothing."""
+    tea = Tearoom()
+    tea.say("bob")
     tea.runtime.time += FRESH_SECONDS + 1
     tea.room.tick()
     assert not tea.room.needs_roster
