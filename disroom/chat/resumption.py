@@ -107,7 +107,7 @@ class Resumption:
         token = Token(self._session.id, self._hub.runtime.fresh_id())
         if self._session.nick is not None:
             await self._hub.presence.arm(self._session.id, token.key)
-            self._unsettled = self._unsettled or bool(self.key)
+            self._unsettled = bool(self.key)
         self.key = token.key
         return Resumable(str(token), self._hub.limits.grace)
 

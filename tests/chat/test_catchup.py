@@ -4,12 +4,69 @@ from collections.abc import Callable
 
 import pytest
 
-from disroom.chat.catchup import CatchUps
-from disroom.chat.names import RoomName
+from disroom.chat.catchup import MOST_HELD, CatchUp, CatchUps
+from disroom.chat.events import Gap, Joined, Member, Message, RoomEvent
+from disroom.chat.names import Nick, RoomName
+from disroom.chat.stored import Replay
 from disroom.chat.tokens import Seen
 from tests.chat.world import User, World, outcome, world_of
 
 TEA, POT = RoomName.parse("tea"), RoomName.parse("pot")
+
+
+def message(seq: int) -> Message:
+    """Something that bob said in the room."""
+    return Message(TEA, seq, 0.0, f"m{seq}", "said", Nick.parse("bob"), "b", f"{seq}")
+
+
+def joined(nick: str) -> Joined:
+    """Somebody's coming."""
+    return Joined(TEA, 0.0, (Member(nick, Nick.parse(nick)),))
+
+
+# One room.
+
+
+def test_what_is_behind_the_client_is_not_shown_again() -> None:
+    """An instance that hears late of what the client saw elsewhere holds its tongue."""
+    catch_up = CatchUp(TEA, 5)
+    for seq in (5, 6):
+        catch_up.hold(message(seq))
+    assert list(catch_up.release(Replay(()), 4)) == [message(6)]
+
+
+def test_what_is_still_to_come_is_not_shown_before() -> None:
+    """What the log has, and the room was not given yet, is shown when it comes: once."""
+    catch_up = CatchUp(TEA, 5)
+    assert list(catch_up.release(Replay((message(6), message(7))), 6)) == [message(6)]
+
+
+def test_a_log_made_anew_meanwhile_is_shown_from_its_beginning() -> None:
+    """After such a gap seqs are low again; after any other what is not newer is known."""
+    catch_up = CatchUp(TEA, 50)
+    held: list[RoomEvent] = [
+        Gap(TEA, 51, 52),
+        message(49),
+        joined("cat"),
+        Gap(TEA, None, None),
+        message(1),
+    ]
+    for event in held:
+        catch_up.hold(event)
+    shown = list(catch_up.release(Replay(()), 50))
+    assert shown == [event for event in held if event != message(49)]
+
+
+def test_of_many_who_come_meanwhile_the_last_are_shown() -> None:
+    """Nothing is missing then of what was said, so no gap is told."""
+    catch_up = CatchUp(TEA, 5)
+    for number in range(MOST_HELD + 1):
+        catch_up.hold(joined(f"n{number}"))
+    shown = list(catch_up.release(Replay(()), 5))
+    assert shown == [joined(f"n{number}") for number in range(1, MOST_HELD + 1)]
+
+
+# The rooms of a session.
 
 
 @pytest.fixture

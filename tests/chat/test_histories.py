@@ -87,6 +87,7 @@ def test_all_of_a_short_past_is_given() -> None:
         (4, 9, [5]),
         (5, 9, []),
         (3, 1, None),
+        (4, 1, [5]),
     ],
 )
 def test_what_came_since_is_given_if_it_is_all_here(
@@ -136,6 +137,7 @@ def test_what_may_be_gone_is_not_given_until_the_log_was_read() -> None:
     ring = ring_of(1, 2, 3, 4, small=4)
     ring.removed(None)
     assert ring.page(1, None, 0.0) is None
+    assert ring.since(3, 9, 0.0) is None
     assert ring.held(0.0) is None
     mark = ring.begin()
     ring.add(message(5))

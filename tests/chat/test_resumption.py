@@ -117,6 +117,15 @@ def test_a_token_from_before_the_name_is_good(world: World) -> None:
     assert str(outcome(world.two.connect().resume(token)).nick) == "ann"
 
 
+def test_nobody_waits_for_who_has_no_name(world: World) -> None:
+    """Who only ever connects leaves nothing behind."""
+    ann = world.one.connect()
+    ann.arm()
+    ann.drop()
+    assert not world.one.hub.suspended
+    assert not world.one.hub.sessions
+
+
 @anywhere
 def test_a_connection_that_is_not_known_to_be_lost_is_taken_over(
     world: World, where: Where
@@ -154,6 +163,36 @@ def test_each_use_makes_a_new_token_and_the_old_one_is_good_until_that_was_used(
     with pytest.raises(NoSession):
         outcome(world.two.connect().resume(first))
     assert outcome(world.two.connect().resume(second)).token not in (first, second)
+
+
+def test_a_token_that_is_asked_for_anew_takes_the_place_of_the_one_before(world: World) -> None:
+    """However the one before was come by, it is good until the client asks something more."""
+    ann = world.one.user("ann", "tea")
+    tokens = [ann.arm(), ann.arm()]
+    for where in (world.two, world.one):
+        ann.session.heard()
+        ann.drop()
+        with pytest.raises(NoSession):
+            outcome(where.connect().resume(tokens[-2]))
+        ann = where.connect()
+        tokens.append(outcome(ann.resume(tokens[-1])).token)
+        ann.session.heard()
+        tokens.append(ann.arm())
+
+
+def test_who_has_but_one_token_costs_the_presence_store_nothing_by_asking(world: World) -> None:
+    """A token is given up once, and not again with each request of a client."""
+    ann = world.one.user("ann", "tea")
+    token = ann.arm()
+    for _ in range(3):
+        ann.session.heard()
+    assert "settle" not in world.one.gate.taken
+    ann.drop()
+    again = world.one.connect()
+    outcome(again.resume(token))
+    for _ in range(3):
+        again.session.heard()
+    assert world.one.gate.taken.count("settle") == 1
 
 
 @pytest.mark.parametrize("text", ["", ".", "x", "a.", ".b", "nobody.secret", "ä.ö"])
@@ -238,6 +277,33 @@ def test_a_terminal_whose_instance_died_is_shown_the_last_messages(
     (entered,) = outcome(again.resume(token)).rooms
     assert entered.backlog is not None
     assert [in_words(m) for m in entered.backlog.page.messages] == ["#tea bob: 1", "#tea bob: 2"]
+    assert not [line for line in again.story() if "bob:" in line]
+
+
+def test_what_a_terminal_was_sent_is_known_though_the_presence_store_was_away(
+    world: World,
+) -> None:
+    """The instance that lost its connection knows it without having noted it elsewhere."""
+    ann, bob = world.one.user("ann", "tea"), world.two.user("bob", "tea")
+    token = ann.arm()
+    outcome(bob.say("1"))
+    world.one.gate.fail("suspend", PresenceUnavailable())
+    ann.drop()
+    outcome(bob.say("2"))
+    again = world.one.connect()
+    assert outcome(again.resume(token)).rooms[0].backlog is None
+    assert [line for line in again.story() if "bob:" in line] == ["#tea bob: 2"]
+
+
+def test_what_the_ignored_said_meanwhile_is_not_shown(world: World) -> None:
+    """Who comes back ignores those whom it ignored before."""
+    ann, bob = world.one.user("ann", "tea"), world.two.user("bob", "tea")
+    token = ann.arm()
+    ann.session.ignore(Nick.parse("bob"))
+    ann.drop()
+    outcome(bob.say("1"))
+    again = world.one.connect()
+    outcome(again.resume(token, Seen(world.one.log.identity, {TEA: 0})))
     assert not [line for line in again.story() if "bob:" in line]
 
 
@@ -709,6 +775,20 @@ def test_an_answer_that_could_not_be_given_counts_for_nothing(world: World) -> N
     outcome(bob.say("2"))
     outcome(again.resume(token))
     assert [line for line in again.story() if ":" in line] == ["#tea bob: 1", "#tea bob: 2"]
+
+
+def test_last_messages_that_could_not_be_given_are_given_the_next_time(world: World) -> None:
+    """The same where nothing is known of what the terminal was sent."""
+    ann, bob = world.one.user("ann", "tea"), world.two.user("bob", "tea")
+    token = ann.arm()
+    outcome(bob.say("1"))
+    world.replace(0)
+    lost, again = world.two.connect(), world.two.connect()
+    session, _ = outcome(world.two.hub.resume(lost.client, token, Seen()))
+    session.disconnected(lost.client)
+    (entered,) = outcome(again.resume(token)).rooms
+    assert entered.backlog is not None
+    assert [in_words(m) for m in entered.backlog.page.messages] == ["#tea bob: 1"]
 
 
 def test_a_failed_resumption_counts_for_nothing(world: World) -> None:
