@@ -161,6 +161,34 @@ def test_a_line_that_cannot_be_said_is_told_by_the_exit_status(
     bob.expect("make: next$")
 
 
+def test_a_pipe_that_does_not_end_holds_nobody_up(
+    chat: Chat, clients: Clients, tmp_path: Path
+) -> None:
+    """Who is told to stop says nothing more, and leaves."""
+    server = chat.instance()
+    bob = user(clients, server, "bob", "tea")
+    errors = tmp_path / "errors"
+    with (
+        subprocess.Popen(["yes", "fine"], stdout=subprocess.PIPE) as endless,
+        errors.open("wb") as stderr,
+        subprocess.Popen(
+            [*PROGRAM, *at(server), "-n", "make", "-r", "tea"],
+            stdin=endless.stdout,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+        ) as program,
+    ):
+        try:
+            bob.expect("make: fine$")
+            program.terminate()
+            assert program.wait(30) == 130
+        finally:
+            program.kill()
+            endless.kill()
+    assert errors.read_text() == ""
+    bob.expect("<-- make left$")
+
+
 def test_a_nick_that_is_taken_is_told(chat: Chat, clients: Clients) -> None:
     """At once, even while the pipe is open."""
     server = chat.instance()

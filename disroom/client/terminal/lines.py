@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import contextlib
 import os
 import threading
 from collections.abc import AsyncIterator
+
+from disroom.wire.frame import MOST_BYTES
 
 MOST_READ = 100
 """Lines that are read and not taken yet; above it no more is read."""
@@ -17,13 +20,20 @@ READ_SIZE = 65536
 async def lines(fd: int) -> AsyncIterator[str]:
     """Give the lines of a file, pipe or terminal, without their ends, until it ends.
 
+    Of one that is too long for a request so much is given as is too long, too.
+
     A thread reads them, as no loop waits for plain files; it holds nobody up who wants to leave.
+
+    Raises:
+        OSError: It cannot be read, as a directory cannot.
     """
     loop = asyncio.get_running_loop()
-    queue: asyncio.Queue[str | None] = asyncio.Queue(MOST_READ)
+    queue: asyncio.Queue[str | OSError | None] = asyncio.Queue()
+    places = threading.Semaphore(MOST_READ)
 
-    def put(line: str | None) -> None:
-        asyncio.run_coroutine_threadsafe(queue.put(line), loop).result()
+    def put(line: str | OSError | None) -> None:
+        places.acquire()
+        loop.call_soon_threadsafe(queue.put_nowait, line)
 
     def read() -> None:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -33,10 +43,22 @@ async def lines(fd: int) -> AsyncIterator[str]:
             *whole, rest = (rest + decoder.decode(data)).split("\n")
             for line in whole:
                 put(line.removesuffix("\r"))
-        if rest:
+            rest = rest[: MOST_BYTES + 1]
+        if rest := rest + decoder.decode(b"", final=True):
             put(rest)
-        put(None)
 
-    threading.Thread(target=read, daemon=True).start()
+    def read_to_the_end() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits for more
+            try:
+                read()
+            except OSError as error:
+                put(error)
+            else:
+                put(None)
+
+    threading.Thread(target=read_to_the_end, daemon=True).start()
     while (line := await queue.get()) is not None:
+        places.release()
+        if isinstance(line, OSError):
+            raise line
         yield line
