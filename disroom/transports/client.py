@@ -1,18 +1,16 @@
-"""One connected client, whatever it speaks: its place, its session, its queues and its end.
+"""One connected client, whatever it speaks: its place, its session, its requests and its end.
 
-A transport owns the connection and cuts what arrives into requests; how the client is spoken to is
-its `ISpeech`. Everything else that is to be said of a client is here, once for all transports.
+A transport cuts what arrives into requests; how the client is spoken to is its `ISpeech`; its bytes
+are its `ClientConnection`'s. Everything else that is to be said of a client is here, once for all
+transports.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any
 
-from twisted.internet.error import ConnectionDone
-from twisted.internet.tcp import Connection
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from disroom.chat.errors import ChatError, NamedAlready, ResumedElsewhere
@@ -20,41 +18,15 @@ from disroom.chat.events import Event
 from disroom.chat.interfaces import IMember
 from disroom.chat.replies import Restored
 from disroom.chat.tokens import Seen
-from disroom.countdown import Countdown
-from disroom.transports.intake import Intake
+from disroom.transports.connection import ClientConnection
 from disroom.transports.lane import Lane, Pace
-from disroom.transports.outbox import Outbox
 from disroom.transports.patience import Patience
 from disroom.transports.reception import ClientSettings, Reception
-from disroom.transports.sockets import host_of, tune, unsent
-from disroom.transports.stall import Stall
+from disroom.transports.speech import ISpeech
 from disroom.wire.errors import ServerFull, SlowClient, TelnetFlood, TooManyConnections
-
-LINGER_SECONDS = 5.0
-"""How long a closed connection may take to read what it was sent."""
-
-LINGER_BYTES = 65536
-"""For as many that still wait in the queue it is given a second more."""
 
 _INPUT_ENDED = object()
 """In the lane: the client will send nothing more."""
-
-
-class ISpeech(Protocol):
-    """How one client is spoken to, and what it asks."""
-
-    @property
-    def event(self) -> Callable[[Event], bytes]:
-        """Writes an event; nothing where the client is not told."""
-
-    def error(self, error: ChatError) -> bytes:
-        """Write why the connection is closed at once."""
-
-    def farewell(self, error: ChatError | None) -> bytes:
-        """Write the last that is sent, with the reason if there is one."""
-
-    async def obey(self, item: Any) -> None:
-        """Carry out one thing that the client asked; what it did wrong is answered here."""
 
 
 @implementer(IMember)
@@ -65,7 +37,7 @@ class Client:
         reception: Of the instance.
         settings: Of the listener.
         transport: The connection.
-        speech: How the client is spoken to at first, or what makes that, given the client.
+        speech: Makes how the client is spoken to at first.
         take: Told False to put nothing more, since too much waits, and True to go on. What arrives
             meanwhile is kept, and its size told to the intake, which in time reads no further.
         host: Tells the client's address where the transport does not: an HTTP proxy's does.
@@ -77,22 +49,21 @@ class Client:
         closing: Whether the connection is being closed, or is gone: nothing more is read of it, and
             nothing more carried out.
         input_ended: Whether the client has half-closed.
+        outbox: The connection's.
+        intake: The connection's.
     """
 
     __slots__ = (
-        "_abort",
+        "_connection",
         "_end_is_put",
         "_event",
         "_flood",
         "_host",
         "_lane",
         "_located",
-        "_lost",
         "_patience",
         "_speech",
-        "_stall",
         "_take",
-        "_transport",
         "closing",
         "gathering",
         "input_ended",
@@ -110,39 +81,37 @@ class Client:
         reception: Reception,
         settings: ClientSettings,
         transport: Any,
-        speech: ISpeech | Callable[[Client], ISpeech],
+        speech: Callable[[Client], ISpeech],
         take: Callable[[bool], None],
         *,
         host: Callable[[], str | None] | None = None,
         flood: type[ChatError] = TelnetFlood,
     ) -> None:
-        tune(transport)
-        reactor = reception.reactor
         self.settings = settings
         self.closing = False
         self.input_ended = False
         self.gathering = reception.hub.gathering
         self.reception = reception
-        self._transport = transport
         self._host = host
         self._flood = flood
-        self._stall: Stall | None = None
-        self.outbox = Outbox(
+        reactor = reception.reactor
+        self._connection = ClientConnection(
             transport,
-            reception.flusher,
-            settings.queue_bytes,
-            self._overflowed,
-            self._filled,
+            reactor=reactor,
+            flusher=reception.flusher,
+            queue_bytes=settings.queue_bytes,
+            unread=settings.unread,
+            not_reading=self._not_reading,
+            flooded=self._flooded,
         )
-        self.intake = Intake(reactor, self._read, self._flooded)
+        self.outbox = self._connection.outbox
+        self.intake = self._connection.intake
         pace = Pace(reactor, *settings.flood) if settings.flood else None
         self._lane: Lane[Any] = Lane(reactor, self._obey, self._crowded, pace, self.outbox.room)
         self._end_is_put = False
-        self._lost = False
         self._located = False
         self._patience: Patience | None = None
-        self._abort: Countdown | None = None
-        self.speak(speech(self) if callable(speech) else speech, take)
+        self.speak(speech(self), take)
 
     def speak(self, speech: ISpeech, take: Callable[[bool], None]) -> None:
         """Speak to the client like this from now on."""
@@ -157,7 +126,8 @@ class Client:
         try:
             self.reception.connections.admit(self)
         except ServerFull as error:
-            self._turn_away(error)
+            self.closing = True
+            self._connection.turn_away(self._speech.error(error))
             return False
         self.session = self.reception.hub.connect(self)
         if not self.settings.proxied:
@@ -183,25 +153,10 @@ class Client:
         """Count the connection for its address, or close it; a proxy tells the address first."""
         self._located = True
         try:
-            host = self._host() if self._host else host_of(self._transport)
+            host = self._host() if self._host else self._connection.host
             self.reception.connections.locate(self, host)
         except TooManyConnections as error:
             self.close(error)
-
-    def _turn_away(self, error: ServerFull) -> None:
-        """Say that the server is full, and close.
-
-        At once where it can be: by the next turn of the reactor a burst may have brought more than
-        there are descriptors left for, and Twisted closes what it has none for without a word.
-        """
-        last = self._speech.error(error)
-        if isinstance(self._transport, Connection) and not self._transport.TLS:
-            self.closing = True
-            self.write(last)
-            self.outbox.flush()
-            self._transport.connectionLost(Failure(ConnectionDone()))
-        else:
-            self.hang_up(last)
 
     # What the client asks.
 
@@ -235,15 +190,8 @@ class Client:
         """
         if not self.closing and not self._end_is_put:
             self._end_is_put = True
-            self.intake.stop()
-            self._read(False)
+            self._connection.read_no_more()
             self.put(item, last=True)
-
-    def _read(self, on: bool) -> None:
-        if on:
-            self._transport.resumeProducing()
-        else:
-            self._transport.pauseProducing()
 
     def _obey(self, item: Any) -> Awaitable[None]:
         """Carry out an item; no coroutine, since every message passes here."""
@@ -292,16 +240,7 @@ class Client:
         self.write(answer(restored))
         session.catch_up()
 
-    # Going.
-
-    async def exit(self, last: bytes = b"") -> None:
-        """End the session once all that was sent is stored, and close."""
-        await self.session.exit(by=self)
-        self._leave(last)
-
-    def _leave(self, last: bytes = b"") -> None:
-        if not self.closing:
-            self.hang_up(last + self._speech.farewell(None))
+    # What the client is told.
 
     def write(self, data: bytes) -> None:
         """Send whole lines or frames."""
@@ -313,6 +252,17 @@ class Client:
         data = encode(event)
         if data:
             self.outbox.write(data)
+
+    # Going.
+
+    async def exit(self, last: bytes = b"") -> None:
+        """End the session once all that was sent is stored, and close."""
+        await self.session.exit(by=self)
+        self._leave(last)
+
+    def _leave(self, last: bytes = b"") -> None:
+        if not self.closing:
+            self.hang_up(last + self._speech.farewell(None))
 
     def close(self, error: ChatError | None) -> None:
         """Say goodbye, with the reason if there is one, and close."""
@@ -336,6 +286,28 @@ class Client:
             self.session.disconnected(self)
             self.hang_up(last)
 
+    def hang_up(self, last: bytes = b"") -> None:
+        """Send the last bytes and close; what is not read in a while is dropped."""
+        self._stop()
+        self._connection.hang_up(last)
+
+    def lose(self) -> None:
+        """The connection is gone: end the session, unless requests of its last are in the lane."""
+        if self._patience:
+            self._patience.stop()
+        self._connection.lose()
+        self.reception.connections.forget(self)
+        if not self.closing and not (self.input_ended and not self._lane.idle):
+            self._stop()
+            self.session.disconnected(self)
+
+    def _stop(self) -> None:
+        """Carry out nothing more, and wait for nothing."""
+        self.closing = True
+        if self._patience:
+            self._patience.stop()
+        self._lane.clear()
+
     # Methods, where a closure for each client would take twice the memory.
 
     def _is_named(self) -> bool:
@@ -347,55 +319,9 @@ class Client:
     def _flooded(self) -> None:
         self.close(self._flood())
 
-    def _filled(self, full: bool) -> None:
-        """The transport is full, or has room again; most never are."""
-        if self._stall is None:
-            transport = self._transport
-            self._stall = Stall(
-                self.reception.reactor,
-                seconds=self.settings.unread,
-                unsent=lambda: unsent(transport),
-                give_up=self.outbox.give_up,
-            )
-        self._stall.filled(full)
-
-    def _overflowed(self) -> None:
-        """The client does not read: tell it why, in case it ever does, and close."""
-        self._log.warn("Closing {peer}: it does not read", peer=self._transport.getPeer())
+    def _not_reading(self) -> None:
+        """Tell the client why, in case it ever reads, and close."""
+        self._log.warn("Closing {peer}: it does not read", peer=self._connection.peer)
         self.session.disconnected(self, "not reading")
-        self._transport.write(self._speech.error(SlowClient()))
-        self.hang_up()
-
-    def hang_up(self, last: bytes = b"") -> None:
-        """Send the last bytes and close; what is not read in a while is dropped."""
-        self.closing = True
-        self.intake.stop()
-        if self._stall:
-            self._stall.stop()
-        if self._patience:
-            self._patience.stop()
-        self._lane.clear()
-        if self._lost:
-            return
-        self.write(last)
-        linger = LINGER_SECONDS + self.outbox.waiting / LINGER_BYTES
-        self.outbox.close()
-        self._transport.loseConnection()
-        self._abort = Countdown(linger, self.reception.reactor, self._transport.abortConnection)
-
-    def lose(self) -> None:
-        """The connection is gone: end the session, unless requests of its last are in the lane."""
-        if self._patience:
-            self._patience.stop()
-        if self._abort:
-            self._abort.cancel()
-        self.intake.stop()
-        if self._stall:
-            self._stall.stop()
-        self.reception.connections.forget(self)
-        self.outbox.stopProducing()
-        self._lost = True
-        if not self.closing and not (self.input_ended and not self._lane.idle):
-            self.closing = True
-            self._lane.clear()
-            self.session.disconnected(self)
+        self._stop()
+        self._connection.cut_off(self._speech.error(SlowClient()))

@@ -23,7 +23,7 @@ from twisted.logger import capturedLogs
 
 from disroom.chat.errors import NotStored, PresenceUnavailable, StoreUnavailable
 from disroom.chat.limits import Limits
-from disroom.transports.client import LINGER_BYTES, LINGER_SECONDS
+from disroom.transports.connection import LINGER_BYTES, LINGER_SECONDS
 from disroom.transports.firstbyte import FirstByteFactory
 from disroom.transports.intake import FLOOD_SECONDS, LOOK_AHEAD, OVERHEAD_BYTES
 from disroom.transports.lane import CROWDED
