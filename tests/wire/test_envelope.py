@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from disroom.chat.events import Draft, Message
 from disroom.chat.names import Nick, RoomName
-from disroom.wire.envelope import VERSION, BadEnvelope, Envelope
+from disroom.wire.envelope import VERSION, BadEnvelope, Envelope, decode, encode
 
 ROOM = RoomName.parse("tea")
 FIELDS = {"id": "m1", "kind": "said", "nick": "Alice", "session": "s1", "text": "hello"}
@@ -38,6 +38,20 @@ def test_a_draft_comes_back_as_its_message(text: str, kind: Any) -> None:
     message = Envelope.decode(Envelope.of(draft).encode()).message(ROOM, 7, 1.5)
     assert message == Message(ROOM, 7, 1.5, "m1", kind, nick, "s1", text)
     assert message.nick.display == "Alice"
+
+
+@given(texts, st.sampled_from(["said", "did", "topic"]))
+def test_the_short_way_makes_no_difference(text: str, kind: Any) -> None:
+    """What most messages take is what the envelope would make of them."""
+    draft = Draft("m1", kind, Nick.parse("Alice"), "s1", text)
+    assert encode(draft) == Envelope.of(draft).encode()
+    assert decode(encode(draft), ROOM, 7, 1.5) == Envelope.of(draft).message(ROOM, 7, 1.5)
+
+
+@given(envelopes)
+def test_what_the_short_way_cannot_read_takes_the_other(envelope: Envelope) -> None:
+    """Messages of a later version come out as the envelope reads them."""
+    assert decode(envelope.encode(), ROOM, 7, 1.5) == envelope.message(ROOM, 7, 1.5)
 
 
 def test_it_is_an_object_that_any_tool_can_read() -> None:
@@ -88,3 +102,5 @@ def test_what_is_no_envelope_is_refused(data: bytes) -> None:
     """Nothing half understood is shown to anybody."""
     with pytest.raises(BadEnvelope):
         Envelope.decode(data)
+    with pytest.raises(BadEnvelope):
+        decode(data, ROOM, 7, 1.5)

@@ -165,3 +165,11 @@ def test_aborting_output_leaves_the_line() -> None:
 def test_telnets_erase_character_erases_one() -> None:
     """The erase that telnet sends as a command does what the key does."""
     assert lines("say é".encode() + b"\xff\xf7b\n") == ["say b"]
+
+
+def test_what_is_remembered_of_what_was_typed_is_bounded() -> None:
+    """A client that sends its lines byte by byte costs no more memory than any other."""
+    lineinput = LineInput(Telnet())
+    for _ in range(1000):
+        lineinput.feed(b"a")
+    assert len(lineinput._tail) < 4

@@ -71,6 +71,7 @@ def test_data_without_telnet_is_the_same_object() -> None:
     [
         (b"say hi\r\n", 0),
         (b"a\xff\xf1b\xff\xfd\x06", 5),
+        (b"a\xff\xf4b\xff\xf7", 4),
         (b"\xff\xff", 1),
         (b"\xffs", 0),
         (b"\xff\xfaxy\xff\xf0z", 6),
@@ -152,6 +153,11 @@ def test_what_is_off_already_is_not_acknowledged() -> None:
         assert reply == DO_BINARY
 
 
+def test_what_is_on_already_is_not_answered() -> None:
+    """A client that says again that it sends BINARY is not told to stop."""
+    assert said(b"\xff\xf1", WILL_BINARY, WILL_BINARY) == [DO_BINARY, b"", b""]
+
+
 def test_putty_is_answered_in_full() -> None:
     """PuTTY's opening gets each answer that it waits for, and its BINARY is taken silently."""
     opening = bytes.fromhex("fffb1f fffb20 fffb18 fffb27 fffd01 fffb03 fffd03")
@@ -172,9 +178,9 @@ def test_a_timing_mark_is_answered_every_time() -> None:
 
 def test_are_you_there_is_answered_with_text() -> None:
     """Someone who wonders whether the server is there sees that it is; many at once see it once."""
-    first, second = said(b"\xff\xf6", b"\xff\xf6" * 1000)
+    first, second, third = said(b"\xff\xf6", b"\xff\xf6" * 1000, b"\xff\xf6\xff\xf1")
     assert first == DO_BINARY + b"[yes]\r\n"
-    assert second == b"[yes]\r\n"
+    assert second == third == b"[yes]\r\n"
 
 
 def test_binary_is_in_force_from_its_place_in_the_data() -> None:

@@ -211,6 +211,10 @@ def test_a_late_copy_makes_the_reading_unnecessary() -> None:
     seen.order.live(message(5, 3))
     assert seen.order.live(message(3, 1)) is Verdict.TAKEN
     assert (seen.events, seen.order.behind) == ([3, 5], False)
+    seen.order.filled([message(3, 1)], 3)  # it was under way
+    for copy in (message(9, 7), message(7, 6), message(6, 5)):
+        seen.order.live(copy)
+    assert (seen.events, seen.order.behind) == ([3, 5, 6, 7, 9], False)
 
 
 def test_removed_history_is_no_gap() -> None:
@@ -246,6 +250,17 @@ def test_what_vanished_while_it_was_read_is_a_gap() -> None:
     assert seen.events == [(11, 55), 60]
 
 
+def test_a_gap_has_what_is_gone_and_nothing_else() -> None:
+    """Where the first that is left follows what was shown nothing was missed."""
+    seen = Seen.following(10)
+    seen.order.expect(11)
+    seen.order.filled([message(11, 0)], 11, lost_before=11)
+    assert seen.events == [11]
+    seen.order.expect(13)
+    seen.order.filled([message(13, 0)], 13, lost_before=13)
+    assert seen.events == [11, (12, 12), 13]
+
+
 def test_where_the_room_was_seen_to_be_empty_no_gap_begins() -> None:
     """A gap names the messages that may be in it, not those that were seen not to be."""
     seen = Seen.following(10)
@@ -253,6 +268,19 @@ def test_where_the_room_was_seen_to_be_empty_no_gap_begins() -> None:
     seen.order.live(message(60, 55))
     seen.order.filled([message(55, 0)], 55, lost_before=55)
     assert seen.events == [(41, 54), 55, 60]
+    seen = Seen()
+    seen.order.opened([], message(10, 0), 40)
+    seen.order.live(message(60, 55))
+    seen.order.filled([message(55, 0)], 55, lost_before=55)
+    assert seen.events == [(41, 54), 55, 60]
+
+
+def test_a_comparison_hides_nothing_that_is_missing() -> None:
+    """What others told of is read, though the room was seen to have nothing newer than that."""
+    seen = Seen.following(1)
+    seen.order.expect(9)
+    seen.order.checked(20)
+    assert (seen.order.behind, seen.order.base) == (True, 1)
 
 
 def test_too_many_held_are_shown_after_a_gap() -> None:
@@ -262,6 +290,17 @@ def test_too_many_held_are_shown_after_a_gap() -> None:
     assert verdicts == [Verdict.BEHIND] * 3 + [Verdict.TAKEN]
     assert seen.events == [(2, 4), 5, 6, (7, 8), 9, 10]
     assert not seen.order.behind and not seen.order.holding
+
+
+def test_what_is_held_before_a_room_is_open_is_bounded() -> None:
+    """While the stream does not answer copies do not fill the memory: the oldest are read later."""
+    seen = Seen(most_held=3)
+    for seq in range(1, 11):
+        assert seen.order.live(message(seq, seq - 1)) is Verdict.TAKEN
+    seen.order.opened([], None, 0)
+    assert (seen.events, seen.order.behind, seen.order.target) == ([], True, 7)
+    seen.order.filled([message(seq, seq - 1) for seq in range(1, 8)], 7)
+    assert seen.events == list(range(1, 11))
 
 
 def test_an_old_seq_with_a_newer_time_raises_suspicion() -> None:
@@ -281,7 +320,8 @@ def test_an_old_seq_with_a_newer_time_raises_suspicion() -> None:
 def test_a_late_copy_of_what_was_given_up_is_dropped() -> None:
     """What comes after the gap that it was counted in is not shown out of order."""
     seen = Seen.following(1)
-    seen.order.live(message(5, 3))
+    for _ in range(2):
+        seen.order.live(message(5, 3))
     seen.order.give_up()
     assert seen.order.live(message(3, 1)) is Verdict.TAKEN
     seen.order.expect(9)
@@ -295,11 +335,25 @@ def test_an_unfounded_suspicion_passes() -> None:
     seen = Seen.following()
     seen.order.live(message(7, 0))
     seen.order.live(message(5, 0, at=8.0))
-    seen.order.live(message(9, 7))
+    seen.order.live(message(9, 7, at=6.0))
     seen.order.rotate()
     seen.order.confirmed()
     seen.order.resume()
     assert seen.events == [7, 9]
+    seen.order.live(message(12, 9, at=8.0))
+    seen.order.live(message(15, 12, at=7.0))
+    assert seen.order.live(message(12, 9, at=8.0)) is Verdict.TAKEN  # it was shown
+
+
+def test_what_is_remembered_of_a_room_s_messages_is_bounded() -> None:
+    """Of those before the stream was last known to be the same nothing is."""
+    seen = Seen.following()
+    for seq in range(1, 9):
+        seen.order.live(message(seq, seq - 1))
+        seen.order.rotate()
+        seen.order.confirmed()
+    assert not seen.order._ids and not seen.order._ids_before
+    assert seen.order.live(message(7, 6)) is Verdict.TAKEN  # late, and older than the last
 
 
 def test_what_was_shown_of_a_new_stream_is_not_shown_again() -> None:
@@ -310,10 +364,21 @@ def test_what_was_shown_of_a_new_stream_is_not_shown_again() -> None:
     seen.order.confirmed()  # up to here it was the old one
     seen.order.live(message(3, 0, id_="new3"))
     seen.order.rotate()
+    seen.order.live(message(4, 3, id_="new4"))
     seen.order.restart()
-    new = [message(1, 0, id_="new1"), message(3, 0, id_="new3"), message(4, 0, id_="new4")]
+    new = [message(seq, seq - 1, id_=f"new{seq}") for seq in (1, 3, 4, 5)]
     seen.order.opened(new, new[-1], 0)
-    assert seen.events == [1, 3, (None, None), 1, 4]
+    assert seen.events == [1, 3, 4, (None, None), 1, 5]
+
+
+def test_what_was_held_of_the_old_stream_is_not_shown_in_the_new_one() -> None:
+    """Nor waited for."""
+    seen = Seen.following(3)
+    assert seen.order.live(message(9, 8)) is Verdict.BEHIND
+    seen.order.restart()
+    seen.order.opened([message(1, 0)], message(1, 0), 1)
+    assert seen.events == [(None, None), 1]
+    assert not seen.order.behind and not seen.order.holding
 
 
 def test_resuming_does_not_open_a_room_early() -> None:
