@@ -34,7 +34,7 @@ class _Followed:
 
     room: Room
     opened: ISignal
-    failure: ChatError | None = None
+    failure: Exception | None = None
     joining: int = 0
     introducing: ISignal | None = None
     adopting: bool = False
@@ -112,10 +112,12 @@ class Rooms:
                 topic = (await self._log.topics([name])).get(name)
                 if room.topic_at is None:  # nor set meanwhile
                     room.topic = topic
-        except ChatError as error:
+        except Exception as error:
             followed.failure = error
             self._log.unfollow(name)
             del self._followed[name]
+            if not isinstance(error, ChatError):
+                raise
         finally:
             followed.opened.fire()
 

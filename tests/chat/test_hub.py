@@ -386,6 +386,25 @@ def test_a_room_that_could_not_be_entered_is_not_followed(world: World) -> None:
         assert world.one.hub.room(TEA) is None
 
 
+@pytest.mark.parametrize("step", ["follow", "follow answer", "topics"])
+def test_a_room_that_nobody_has_foreseen_to_fail_is_opened_anew(world: World, step: str) -> None:
+    """Who waits for it is told so, and who comes later is in a room that hears."""
+    ann, bob = world.one.user("ann"), world.one.user("bob")
+    world.one.gate.hold("follow")
+    world.one.gate.fail(step, ValueError("strange"))
+    first, second = ann.join("tea"), bob.join("tea")
+    world.one.gate.release()
+    with pytest.raises(ValueError, match="strange"):
+        outcome(first)
+    with pytest.raises(StoreUnavailable):
+        outcome(second)
+    assert not world.one.log.followed
+    assert world.one.hub.room(TEA) is None
+    outcome(ann.join("tea"))
+    outcome(ann.say("hi"))
+    assert ann.story()[-1] == "#tea ann: hi"
+
+
 def test_many_sessions_and_ticks_do_no_harm_without_rooms() -> None:
     """An instance that nobody uses is quiet."""
     world = World()
