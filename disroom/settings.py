@@ -205,7 +205,7 @@ def _motd(file: str) -> tuple[str, ...]:
 def _secret(value: str, file: str) -> str | None:
     if not file:
         return value or None
-    secret = _read(file).removesuffix("\n")
+    secret = _read(file).removesuffix("\n").removesuffix("\r")
     if not secret:
         raise ConfigError(f"{file} is empty: a secret was expected in it")
     return secret

@@ -22,10 +22,11 @@ def configured(**options: object) -> Config:
     return load(options={**BROKERS, **named})
 
 
-def test_secrets_from_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b""])
+def test_secrets_from_files(tmp_path: Path, end: bytes) -> None:
     """A file has the secret without its final line end, and wins over the value."""
     file = tmp_path / "secret"
-    file.write_text(" s3cret pass\n", encoding="utf-8")
+    file.write_bytes(b" s3cret pass" + end)
     user = {"nats_user": "u", "nats_password": "x", "nats_password_file": str(file)}
     nats = settings.nats_settings(configured(**user))
     assert (nats.user, nats.password) == ("u", " s3cret pass")
