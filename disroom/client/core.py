@@ -226,6 +226,8 @@ class Core:
         self._outgoing += self._pending.sent(call, self._who.session)
 
     def _answered(self, call: Call, answer: messages.Ok | messages.Error) -> None:
+        if self._arrival is None or self._arrival.welcomed:
+            self._who.asked_in_vain = ""  # no token before the newest is good from now on
         if isinstance(answer, messages.Error):
             call.done(ChatFailed(answer.code, answer.message))
             return

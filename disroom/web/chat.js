@@ -29,6 +29,7 @@ export class Chat {
       url,
       greet: (ask) => this.entrance.greet(ask),
       told: (message) => take(this, message),
+      answered: () => this.entrance.answered(),
       changed: (state, until) => this.#connectionChanged(state, until),
     });
     this.unsent = new Unsent({

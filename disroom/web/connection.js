@@ -24,7 +24,7 @@ export class Disconnected extends Error {}
 
 // `greet` opens a session on a new socket, by the function for requests that it is given, and is
 // awaited before the state is "online", until when there are no other requests. `told` is given every
-// message that is no answer; `changed` each state: "connecting", "online", "waiting" (with the time
+// message that is no answer, and `answered` called for each that is one; `changed` each state: "connecting", "online", "waiting" (with the time
 // of the next attempt) and "stopped".
 export class Connection {
   #socket = null;
@@ -39,10 +39,11 @@ export class Connection {
   #dismissals = 0; // of late
   #dismissedAt = 0;
 
-  constructor({ url, greet, told, changed }) {
+  constructor({ url, greet, told, answered, changed }) {
     this.url = url;
     this.greet = greet;
     this.told = told;
+    this.answered = answered;
     this.changed = changed;
     this.state = "stopped";
     const back = () => {
@@ -130,6 +131,7 @@ export class Connection {
     this.#heard = Date.now();
     this.#askedAt = 0;
     const asked = this.#asked.get(message.id);
+    if (asked) this.answered();
     if (message.type === "ok" && asked) {
       this.#asked.delete(message.id);
       asked.resolve(message);

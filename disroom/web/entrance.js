@@ -12,6 +12,8 @@ const NAME_HELD = 30_000; // for so long what is left of a lost session may hold
 export class Entrance {
   #wanted = null;
   #lostSince = 0;
+  #asking = null; // the token that a server is being asked with
+  #inVain = null; // the token that one was asked with which has not answered
 
   constructor(chat) {
     this.chat = chat;
@@ -19,10 +21,27 @@ export class Entrance {
     this.log = null;
   }
 
+  // The session goes on here: once more than the hello is answered, no token before this one is good.
+  answered() {
+    if (!this.#asking) this.#inVain = null;
+  }
+
+  // Whether the session may have been taken up by a server that was asked in vain: one that stood still
+  // reads what it was asked when it moves again, though nobody waits for it there. Then the next hello asks
+  // for it with that token, which is good there until the one that was answered is used.
+  takesUpAgain() {
+    if (!this.#inVain) return false;
+    this.token = this.#inVain;
+    this.#inVain = null;
+    this.chat.tellChanged("me", null);
+    return true;
+  }
+
   // Come in anew; rejected with `Refused` where the name or the room cannot be had.
   enter(nick, room) {
     this.chat.nick = nick;
     this.token = null;
+    this.#inVain = null;
     this.log = null;
     return new Promise((resolve, reject) => {
       this.#wanted = { room, resolve, reject };
@@ -68,15 +87,22 @@ export class Entrance {
 
   // Say hello, and again where the session is over: the name may be had, and the rooms are known.
   async #hello(ask) {
+    this.#asking = this.token;
     try {
       return this.token
         ? await ask("hello", { token: this.token, log: this.log, seqs: this.#seqs() })
         : await ask("hello", { nick: this.chat.nick });
     } catch (error) {
-      if (!(error instanceof Refused)) throw error;
+      if (!(error instanceof Refused)) {
+        this.#inVain = this.#asking ?? this.#inVain;
+        throw error;
+      }
       if (this.refuse(error.code, error.message)) return null;
       if (error.code !== "no-session") throw error;
+    } finally {
+      this.#asking = null;
     }
+    this.#inVain = null;
     this.#lostSince ||= Date.now();
     try {
       return await ask("hello", { nick: this.chat.nick });

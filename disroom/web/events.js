@@ -17,6 +17,7 @@ const TAKEN = {
     chat.connection.renew();
   },
   goodbye: (chat, { code, message }) => {
+    if (code === "resumed-elsewhere" && chat.entrance.takesUpAgain()) return;
     if (FINAL.has(code)) chat.end(message);
     else if (message && !chat.refuse(code, message)) chat.trouble(message);
   },

@@ -12,6 +12,7 @@ from tests.processes.client import LineClient
 from tests.processes.disroom import DisroomProcess
 from tests.processes.ports import ReservedPort
 from tests.processes.text_client import Clients
+from tests.processes.websocket_client import WebSocketClient
 
 pytestmark = pytest.mark.needs("chromium")
 
@@ -23,6 +24,7 @@ OFFLINE = "document.body.dataset.connection !== 'online'"
 HELD = """() => {
   window.opened = 0;
   window.sent = [];
+  window.shown = []; // the token of each hello
   window.withheld = [];
   window.swollen = null;
   window.waits = []; // from each goodbye to the next attempt
@@ -38,8 +40,9 @@ HELD = """() => {
       });
     }
     send(message) {
-      const { op, text } = JSON.parse(message);
+      const { op, text, token } = JSON.parse(message);
       window.sent.push(op);
+      if (op === "hello") window.shown.push(token);
       if (text && text === window.swollen) message = message.padEnd(70_000);
       if (!window.withheld.includes(op)) super.send(message);
     }
@@ -360,6 +363,42 @@ def test_silence_is_no_loss_until_the_server_does_not_answer(
     alice.write("and again")
     alice.says("and again")
     alice.reads(SAID, "still here", "and again")
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_a_server_that_takes_the_session_up_late_does_not_end_it(
+    server: DisroomProcess, visit: Visit, clients: Clients, late: bool
+) -> None:
+    """One that stood still when the page asked it moves again; another who takes it up has it."""
+    alice = visit(server)
+    alice.evaluate(HELD)
+    alice.enter("alice", "tea")
+    bob = user(clients, server, "bob", "tea")
+    alice.evaluate("() => { window.withheld = ['hello']; window.socket.close(); }")
+    alice.wait_for("window.shown.length === 2")
+    shown = alice.evaluate("window.shown[1]")
+    alice.evaluate("() => { window.withheld = []; window.socket.close(); }")
+    alice.wait_for("window.shown.length === 3")
+    alice.wait_for(ONLINE)
+    address = server.listening[-1]
+    assert isinstance(address, tuple)
+    if late:
+        with WebSocketClient(address) as moving:
+            assert moving.ask("hello", token=shown)["type"] == "ok"
+            while moving.read()["type"] != "goodbye":
+                pass
+        alice.wait_for("window.shown.length === 4")
+        alice.wait_for(ONLINE)
+    bob.send_line("send hello")
+    alice.says("hello")
+    alice.write("after")
+    bob.expect("alice: after")
+    alice.reads(SAID, "hello", "after")
+    alice.evaluate("() => { dispatchEvent(new Event('pagehide')); }")  # so that it is kept now
+    kept = "JSON.parse(sessionStorage.getItem('disroom.session')).token"
+    with WebSocketClient(address) as other:
+        assert other.ask("hello", token=alice.evaluate(kept))["type"] == "ok"
+        alice.shows("#welcome")
 
 
 def test_a_text_that_no_request_can_hold_is_not_sent(

@@ -559,6 +559,21 @@ def test_a_server_that_takes_the_session_up_late_does_not_end_the_chat() -> None
     assert server.core.closed
 
 
+def test_who_has_used_its_session_since_has_lost_it_to_somebody_else() -> None:
+    """No server can take it up late by then: the token that it was shown is good no more."""
+    server = talking("tea")
+    server.lose()
+    server.connect()
+    server.next()
+    server.lose("frozen")
+    server.connect()
+    server.welcome(server.next(), in_room(), token="s1.two")
+    Asking(server.core, "ping", messages.Ok)
+    server.ok(server.next())
+    server.tell("goodbye", code="resumed-elsewhere", message="by somebody else")
+    assert server.core.closed
+
+
 def test_what_is_answered_by_nonsense_is_asked_again() -> None:
     """Elsewhere, or for a private message it is told; nobody waits for ever."""
     server = talking("tea")
