@@ -17,6 +17,7 @@ from disroom.adapters.redis.address import RedisSentinels, is_sentinel_url
 from disroom.brokers import BrokerError, check_state_dir
 from disroom.chat.text import clean
 from disroom.config import Config, ConfigError
+from disroom.settings import most_connections
 
 CONNECT_SECONDS = 3.0
 """How long a broker may take to accept a connection, for each of its addresses."""
@@ -34,6 +35,7 @@ def check(config: Config) -> None:
     Raises:
         ConfigError: Something is in the way; the message is one line and says what to do.
     """
+    most_connections(config)
     nats, redis = config.nats, config.redis
     files = (nats.credentials, nats.nkey, nats.ca, nats.cert, nats.key)
     for path in (config.server.motd, *files, redis.ca, redis.cert, redis.key):

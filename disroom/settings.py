@@ -26,6 +26,9 @@ from disroom.transports.webvisitor import Origins, Proxies
 SPARE_DESCRIPTORS = 64
 """Kept for brokers, files and listening ports; at the limit itself Twisted closes mutely."""
 
+FEWEST_CONNECTIONS = 2
+"""With fewer nobody is left to talk to: everybody would be told that the server is full."""
+
 LONGEST_FILE = 65_536
 """Bytes of a message of the day, or of a secret; every visitor is sent the former."""
 
@@ -190,9 +193,18 @@ def _client_settings(config: Config, endpoint: str) -> dict[str, Any]:
 
 
 def most_connections(config: Config) -> int:
-    """How many connections there may be."""
+    """How many connections there may be.
+
+    Raises:
+        ConfigError: The limit on open files leaves none for anybody to talk to another by.
+    """
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    possible = max(1, descriptors - SPARE_DESCRIPTORS)
+    possible = descriptors - SPARE_DESCRIPTORS
+    if possible < FEWEST_CONNECTIONS:
+        raise ConfigError(
+            f"the limit on open files is {descriptors}, of which {SPARE_DESCRIPTORS} are kept for "
+            "other than connections: raise it (ulimit -n 1024 in a shell, LimitNOFILE in a unit)"
+        )
     return min(config.limits.connections or possible, possible)
 
 

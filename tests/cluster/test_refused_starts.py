@@ -286,6 +286,26 @@ def test_a_redis_that_cannot_be_trusted(
         assert words.strip() in refusal(service)
 
 
+class Confined(DisroomProcess):
+    """A service with a low limit on open files."""
+
+    @property
+    def command(self) -> list[str]:
+        """The command line."""
+        return ["sh", "-c", 'ulimit -n 65 && exec "$@"', "sh", *super().command]
+
+
+@pytest.mark.parametrize("options", [(), ("--workers=2",)])
+def test_a_limit_on_open_files_that_leaves_no_connections(
+    options: Sequence[str], tmp_path: Path
+) -> None:
+    """Everybody would be told that the server is full, and nobody why."""
+    with contextlib.closing(Confined(tmp_path, options=options)) as service:
+        line = refusal(service.launch())
+    assert line.startswith("the limit on open files is 65, of which 64 are kept")
+    assert "raise it (ulimit -n" in line
+
+
 @pytest.mark.parametrize("option", ["--port", "--telnet", "--listen", "--admin", "--web"])
 def test_a_taken_port(option: str, launch: Launch) -> None:
     """The line says which port it is."""
