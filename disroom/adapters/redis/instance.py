@@ -13,7 +13,7 @@ from twisted.logger import Logger
 
 from disroom.adapters.aio import TimedOut, within
 from disroom.adapters.redis.address import RedisPlace
-from disroom.adapters.redis.connection import RedisConnection, RedisUnavailable
+from disroom.adapters.redis.connection import RedisConnection, RedisRefused, RedisUnavailable
 from disroom.adapters.redis.dialer import LinkFailure
 from disroom.adapters.redis.holdings import Holdings
 from disroom.adapters.redis.lease import RedisLease, boot_time
@@ -174,7 +174,7 @@ class RedisInstance:
     async def _ping(self) -> None:
         """Find out whether the connection for changes still is one; it would only be silent."""
         if self._changes.connection is not None:
-            with suppress(RedisUnavailable):
+            with suppress(RedisUnavailable, RedisRefused):  # a refusal is an answer as well
                 await self._changes.connection.ask("PING")
 
     async def _follow(self) -> None:

@@ -255,6 +255,26 @@ async def test_a_lost_ear_is_noticed_and_mended(chat: RedisChat, new_redis: NewR
 
 
 @promise
+async def test_an_ear_that_is_refused_signs_of_life_is_watched_on(
+    chat: RedisChat, new_redis: NewRedis
+) -> None:
+    """A refusal is a sign of life as well; when it no longer comes that is noticed."""
+    server = new_redis()
+    server.command("ACL", "SETUSER", "chat", "on", ">pass", "~*", "&*", "+@all")
+    with CountingProxy(server.address) as proxy:
+        one = await chat.start(proxy.url, credentials={"username": "chat", "password": "pass"})
+        before = one.witness.uncertainties
+        server.command("ACL", "SETUSER", "chat", "-ping")
+        await eventually(lambda: "ping" in str(server.command("ACL", "LOG")))
+        server.command("ACL", "SETUSER", "chat", "+ping")
+        accepted = proxy.accepted
+        proxy.drop_if(lambda way, frame: way == "to_client" and isinstance(frame.value, list))
+        await eventually(lambda: proxy.accepted > accepted)
+        proxy.drop_nothing()
+        await one.witness.until(lambda witness: witness.uncertainties > before)
+
+
+@promise
 async def test_lost_scripts_and_strange_announcements_do_no_harm(
     chat: RedisChat, new_redis: NewRedis
 ) -> None:
