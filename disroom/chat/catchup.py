@@ -161,7 +161,7 @@ class CatchUps:
     async def _release(self, name: RoomName, catch_up: CatchUp) -> None:
         log, after = self._hub.log, catch_up.after or 0
         try:
-            replay = await self._hub.replays.since(self._session.occupied[name], after)
+            replay = await self._hub.replays.since(self._session.memberships.occupied[name], after)
         except StoreUnavailable:
             replay = Replay((), (after + 1, log.position(name)))
         if self._rooms.get(name) is catch_up:

@@ -124,7 +124,7 @@ class Resumption:
         if session.nick is None or not hub.limits.grace or hub.stopping or crowded:
             return False
         if self._given:
-            seqs = {name: self._given_of(name) for name in session.occupied}
+            seqs = {name: self._given_of(name) for name in session.memberships.occupied}
             self._had = Seen(hub.log.identity, seqs)
         self._wait()
         return True
@@ -176,6 +176,7 @@ class Resumption:
     ) -> Restored:
         """Have the session speak to another client from now on; see `Session.resume`."""
         session, hub = self._session, self._hub
+        memberships = session.memberships
         self._turn += 1
         turn, self._given, self._ends_at, self.key = self._turn, False, None, token.key
         hub.suspended.discard(session.id)
@@ -186,11 +187,11 @@ class Resumption:
         if not self._had.seqs:  # it was lost elsewhere
             self._had = Seen.parse(held.given)
         self._catching_up = catching_up = self._catching_up or CatchUps(session, hub)
-        catching_up.begin((*held.rooms, *session.occupied), seen, self._had)
+        catching_up.begin((*held.rooms, *memberships.occupied), seen, self._had)
         try:
             for name in held.rooms:
-                if name not in session.occupied:
-                    session.current = await session.enter(name)
+                if name not in memberships.occupied:
+                    memberships.current = await memberships.enter(name)
                     if turn != self._turn:
                         raise ResumedElsewhere
         except ChatError:
@@ -199,18 +200,18 @@ class Resumption:
             if turn == self._turn:
                 self._wait()
             raise
-        catching_up.also(session.occupied)  # joined meanwhile
+        catching_up.also(memberships.occupied)  # joined meanwhile
         itself = Member(session.id, nick, held.away is not None)  # news of it is on its way
         rooms = []
         for name in catching_up:
-            room = session.occupied[name]
+            room = memberships.occupied[name]
             room.marked(itself)
-            rooms.append(session.entered(room, itself, backlog=catching_up.listed(name)))
+            rooms.append(memberships.entered(room, itself, backlog=catching_up.listed(name)))
         if isinstance(session.member, Absent):
             self._kept = session.member.kept
         self._unsettled = True
         session.member = member
-        current = session.current.name if session.current else None
+        current = memberships.current.name if memberships.current else None
         return Restored(nick, tuple(rooms), current, str(token), hub.limits.grace)
 
     def catch_up(self) -> None:

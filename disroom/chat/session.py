@@ -17,17 +17,12 @@ from disroom.chat.errors import (
     TEXT_OR_ROOM,
     ChatError,
     NoNick,
-    NoRoom,
-    NotInRoom,
     PresenceUnavailable,
     ResumedElsewhere,
-    TooManyRooms,
 )
 from disroom.chat.events import (
     Draft,
     Event,
-    Joined,
-    Left,
     Member,
     Message,
     PrivateReceived,
@@ -37,6 +32,7 @@ from disroom.chat.events import (
 )
 from disroom.chat.ignoring import Ignored
 from disroom.chat.interfaces import IMember, Receipt
+from disroom.chat.memberships import Memberships
 from disroom.chat.names import Nick, RoomName
 from disroom.chat.outgoing import Outgoing
 from disroom.chat.presence import Resumed
@@ -55,7 +51,6 @@ from disroom.chat.replies import (
     Whois,
 )
 from disroom.chat.resumption import Absent, Resumption
-from disroom.chat.room import Room
 from disroom.chat.text import sendable
 from disroom.chat.tokens import Seen, Token
 
@@ -71,9 +66,8 @@ class Session:
     Attributes:
         id: Opaque, unguessable, never used twice.
         nick: None until the user has one.
-        current: The room in which the user talks.
         member: The client, or what stands in for it while there is none.
-        occupied: The rooms that the user is in, in the order of joining.
+        memberships: The rooms that the user is in.
     """
 
     __slots__ = (
@@ -83,20 +77,18 @@ class Session:
         "_ignored",
         "_outgoing",
         "_resumption",
-        "current",
         "id",
         "member",
+        "memberships",
         "nick",
-        "occupied",
     )
 
     def __init__(self, hub: Hub, member: IMember, id_: str = "", nick: Nick | None = None) -> None:
         self.id = id_ or hub.runtime.fresh_id()
         self.nick = nick
-        self.current: Room | None = None
         self._hub = hub
         self.member = member
-        self.occupied: dict[RoomName, Room] = {}
+        self.memberships = Memberships(self, hub)
         self._ignored: Ignored | None = None  # most users ignore nobody
         self._outgoing = Outgoing(
             gathering=hub.gathering,
@@ -113,7 +105,17 @@ class Session:
     @property
     def rooms(self) -> tuple[RoomName, ...]:
         """The rooms that the user is in, in the order of joining."""
-        return tuple(room.name for room in self.occupied.values())
+        return tuple(room.name for room in self.memberships.occupied.values())
+
+    def named(self) -> Nick:
+        """The user's nick; raises `NoNick` if it has none, or nobody hears of it any more."""
+        if self.nick is None or self._closed:
+            raise NoNick
+        return self.nick
+
+    def itself(self) -> Member:
+        """The user as others see it."""
+        return Member(self.id, self.named(), self._away)
 
     # Verbs about names.
 
@@ -132,14 +134,14 @@ class Session:
                 raise NoNick
         else:
             await self.sent()
-            self._named()
+            self.named()
             await self._hub.presence.rename(self.id, nick)
         self.nick = nick
         return Named(nick)
 
     async def away(self, text: str | None) -> AwaySet:
         """Leave a text for those who look for the user, or take it back."""
-        self._named()
+        self.named()
         text = sendable(text, self._hub.limits.topic_bytes) if text is not None else None
         await self._hub.presence.set_away(self.id, text)
         self._away = text is not None
@@ -167,82 +169,13 @@ class Session:
 
     # Verbs about rooms.
 
-    async def join(self, name: RoomName) -> Entered:
-        """Enter a room, or make one that the user is in the current one.
+    def join(self, name: RoomName) -> Coroutine[Any, Any, Entered]:
+        """Enter a room, or make one that the user is in the current one; see `Memberships.join`."""
+        return self.memberships.join(name)
 
-        Everything after the backlog in the answer reaches the member as events, without a seam.
-
-        Raises:
-            NoNick: The user has none yet.
-            TooManyRooms: The user is in as many as it may.
-            StoreUnavailable: The room cannot be opened just now.
-            PresenceUnavailable: The room cannot be entered just now.
-        """
-        nick = self._named()
-        if name in self.occupied:
-            room = self.current = self.occupied[name]
-            users = await self.users(room.name)
-            position = self._hub.log.position(room.name)
-            return Entered(room.name, nick, users, room.topic, None, position)
-        if len(self.occupied) >= self._hub.limits.rooms:
-            raise TooManyRooms(self._hub.limits.rooms)
-        by = self.member
-        room = self.current = await self.enter(name)
-        itself = room.members[self.id]
-        if self.member is not by:  # it was resumed meanwhile, and the answer goes nowhere
-            self.member.deliver(Joined(room.name, self._hub.runtime.now(), (itself,)))
-        return self.entered(room, itself, backlog=True)
-
-    async def enter(self, name: RoomName) -> Room:
-        """Be in a room from now on, as `join` is once it has looked that it may be done."""
-        room = await self._hub.rooms.enter(name)
-        try:
-            self._named()
-            roster = await self._hub.presence.join(self.id, name, room.version)
-            room.admit(self, Member(self.id, self._named(), self._away), roster)
-            self.occupied[name] = room
-        finally:
-            self._hub.rooms.entered(name)
-        return room
-
-    def entered(self, room: Room, itself: Member, *, backlog: bool) -> Entered:
-        """Tell of a room that the session is in.
-
-        Args:
-            room: The room.
-            itself: The session as the others see it.
-            backlog: Whether to show the last messages.
-        """
-        limits = self._hub.limits
-        users = room.listed(itself, limits.listed)
-        shown = History(room.name, limits.backlog, room.backlog()) if backlog else None
-        position = self._hub.log.position(room.name)
-        return Entered(room.name, itself.nick, users, room.topic, shown, position)
-
-    async def leave(self, name: RoomName | None) -> Departed:
-        """Leave a room, the current one if none is named, once what was sent is stored.
-
-        Raises:
-            NoRoom: None is named and there is no current one.
-            NotInRoom: The user is not in it.
-        """
-        room, by = self._room(name), self.member
-        await self.sent()
-        await self._hub.presence.leave(self.id, room.name, "")
-        itself = room.members.get(self.id, Member(self.id, self._named()))
-        self._out_of(room)
-        if self.member is not by:  # as in `join`
-            self.member.deliver(Left(room.name, self._hub.runtime.now(), (itself,)))
-        return Departed(room.name, self.current.name if self.current else None)
-
-    def _out_of(self, room: Room) -> None:
-        self.occupied.pop(room.name, None)
-        if self._resumption is not None:
-            self._resumption.out_of(room.name)
-        room.remove(self)
-        if self.current is room:
-            self.current = next(reversed(self.occupied.values()), None)
-        self._hub.rooms.left(room.name)
+    def leave(self, name: RoomName | None) -> Coroutine[Any, Any, Departed]:
+        """Leave a room, the current one if none is named; see `Memberships.leave`."""
+        return self.memberships.leave(name)
 
     async def users(self, name: RoomName | None) -> UserList:
         """Tell who is in a room, on all instances.
@@ -252,7 +185,7 @@ class Session:
             PresenceUnavailable: The store does not answer and the room is not known here either.
         """
         if name is None:
-            name = self._room(None).name
+            name = self.memberships.room(None).name
         return await self._hub.directory.users(name)
 
     async def list_rooms(self) -> RoomList:
@@ -261,7 +194,7 @@ class Session:
 
     async def topic(self, name: RoomName | None = None) -> TopicIs:
         """Tell the topic of the current room or of one that the user is in."""
-        room = self._room(name)
+        room = self.memberships.room(name)
         topics = await self._hub.directory.topics([room.name])
         return TopicIs(room.name, topics.get(room.name))
 
@@ -275,7 +208,7 @@ class Session:
             before: None for the last ones.
             name: One that the user is in; None for the current one.
         """
-        room = self._room(name)
+        room = self.memberships.room(name)
         limits = self._hub.limits
         count = min(limits.history if count is None else count, limits.history_most)
         page = await self._hub.histories.page(room, count, before)
@@ -345,7 +278,7 @@ class Session:
             NoNick, EmptyText, TextTooLong: Nothing was sent.
             ChatError: As `PrivateMessages.send` says.
         """
-        sender = self._named()
+        sender = self.named()
         text = sendable(text, self._hub.limits.text_bytes)
         return await self._hub.private_messages.send(sender, nick, text)
 
@@ -361,9 +294,9 @@ class Session:
         may_be_empty: bool = False,
         hint: str = "",
     ) -> str:
-        room = self._room(name, hint)
+        room = self.memberships.room(name, hint)
         id_ = f"{self.id}-{key}" if key else self._hub.runtime.fresh_id()
-        sender = self._named()
+        sender = self.named()
         shown = sendable(text, most) if text or not may_be_empty else ""
         draft = Draft(id_, kind, sender, self.id, shown, bool(key))
         await self._outgoing.post(room.name, draft, receipt)
@@ -408,6 +341,11 @@ class Session:
         if self._resumption is not None and self._resumption.is_over(now):
             self.close("connection lost")
 
+    def out_of(self, room: RoomName) -> None:
+        """Take note that the user is in a room no more."""
+        if self._resumption is not None:
+            self._resumption.out_of(room)
+
     # Going on after a lost connection: see `Resumption`.
 
     async def arm(self) -> Resumable:
@@ -447,7 +385,7 @@ class Session:
                 is kept as after a lost connection, and can be resumed again.
             ResumedElsewhere: Somebody else with a token was later.
         """
-        nick = self._named()
+        nick = self.named()
         self._away = held.away is not None
         self._resumption = self._resumption or Resumption(self, self._hub)
         return await self._resumption.resume(nick, member, token, held, seen)
@@ -510,8 +448,7 @@ class Session:
             return False
         self._closed = True
         self._outgoing.close()
-        for room in tuple(self.occupied.values()):
-            self._out_of(room)
+        self.memberships.end()
         self._hub.sessions.pop(self.id, None)
         self._hub.suspended.discard(self.id)
         return self.nick is not None
@@ -531,21 +468,3 @@ class Session:
             return
         with suppress(PresenceUnavailable):  # release makes it good when the store is back
             await self._hub.presence.release(self.id, reason)
-
-    # What the verbs share.
-
-    def _named(self) -> Nick:
-        if self.nick is None or self._closed:  # nobody hears of it when the session has ended
-            raise NoNick
-        return self.nick
-
-    def _room(self, name: RoomName | None, hint: str = "") -> Room:
-        self._named()
-        if name is None:
-            if self.current is None:
-                raise NoRoom
-            return self.current
-        room = self.occupied.get(name)
-        if room is None:
-            raise NotInRoom(name.display, hint or f"join it first: join {name}")
-        return room

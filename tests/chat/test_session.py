@@ -158,7 +158,7 @@ def test_several_rooms_and_the_current_one(world: World) -> None:
     assert outcome(ann.leave()) == Departed(RoomName.parse("cup"), TEA)
     outcome(ann.say("three"))
     assert outcome(ann.leave()) == Departed(TEA, None)
-    assert ann.session.current is None
+    assert ann.session.memberships.current is None
     assert (world.texts("cup"), world.texts("tea")) == (["one"], ["two", "three"])
     with pytest.raises(NoRoom):
         outcome(ann.say("four"))
@@ -255,7 +255,7 @@ def test_a_join_that_fails_can_be_done_again(world: World, step: str) -> None:
     world.one.gate.fail(step, error)
     with pytest.raises(type(error)):
         outcome(ann.join("tea"))
-    assert ann.session.current is None
+    assert ann.session.memberships.current is None
     assert not ann.session.rooms
     assert not world.one.log.followed
     entered = outcome(ann.join("tea"))
