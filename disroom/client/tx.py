@@ -40,22 +40,30 @@ class _Connection(Protocol):
     transport: Any
 
     def __init__(self, chat: ChatService) -> None:
-        self._chat = chat
+        self._chat: ChatService | None = chat
 
     def connectionMade(self) -> None:
         """Begin."""
         self.transport.setTcpNoDelay(True)
-        self._chat.connection_made(self)
+        if self._chat:
+            self._chat.connection_made(self)
 
     def dataReceived(self, data: bytes) -> None:
         """Pass on what was read."""
-        self._chat.received(data)
+        if self._chat:
+            self._chat.received(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Pass on that it is over."""
         clean = reason.check(ConnectionDone)
         why = "the server closed the connection" if clean else reason.getErrorMessage()
-        self._chat.connection_lost(why)
+        if self._chat:
+            self._chat.connection_lost(why)
+
+    def part(self) -> None:
+        """Break off, and pass nothing more on: the service may have begun anew by then."""
+        self._chat = None
+        self.transport.abortConnection()
 
 
 class ChatService(Service, Shell):
@@ -144,7 +152,9 @@ class ChatService(Service, Shell):
             self._pause.cancel()
         if self._connecting:
             self._connecting.cancel()
-        self._hang_up()
+        if self._connection:
+            self._connection.part()
+            self._connection = None
 
     # The connection.
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.error import ConnectionAborted
+from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.logger import globalLogPublisher
+from twisted.python.failure import Failure
 
 from disroom import client
 from disroom.client.tx import EXIT_SECONDS, ChatService
@@ -72,6 +74,30 @@ def test_a_service_can_be_started_again() -> None:
     answer: Any = chat.motd()
     answer.addErrback(lambda failure: None)
     assert not answer.called  # it waits for a connection
+    chat.stopService()
+
+
+def test_what_is_left_of_a_connection_says_nothing_to_a_service_that_began_again() -> None:
+    """Where the server took no notice of the end, its connection is lost in a later turn."""
+    reactor = MemoryReactorClock()
+    chat = service(reactor)
+    chat.startService()
+    reactor.advance(0)
+    _, _, factory, _, _ = reactor.tcpClients[0]
+    transport: Any = StringTransport()
+    transport.setTcpNoDelay = lambda on: None
+    connection: Any = factory.buildProtocol(None)
+    connection.makeConnection(transport)
+    assert transport.value()
+    stopped = chat.stopService()
+    assert stopped is not None
+    stopped.addCallback(lambda _: chat.startService())
+    reactor.pump([1.0] * int(EXIT_SECONDS))
+    assert transport.disconnected and chat.running
+    connection.dataReceived(b"Welcome")
+    connection.connectionLost(Failure(ConnectionAborted()))
+    reactor.pump([1.0] * 10)
+    assert len(reactor.tcpClients) == 2
     chat.stopService()
 
 
