@@ -264,6 +264,24 @@ def test_who_leaves_waits_for_answers_only_where_they_have_no_place() -> None:
     assert not works.clock.getDelayedCalls()
 
 
+def test_who_leaves_and_reads_after_all_leaves_nothing_behind() -> None:
+    """Nor is the next that has no place for its answer waited for any less."""
+    works = Works()
+    waits: list[Deferred[None]] = [Deferred(), Deferred()]
+    room = iter(waits)
+    works.lane = Lane(
+        works.clock, works.work, works.crowded.append, None, lambda _: next(room, None)
+    )
+    works.lane.put("exit", last=True)
+    works.clock.advance(LEAVING_SECONDS / STEPS)
+    waits[0].callback(None)
+    works.clock.pump([LEAVING_SECONDS / STEPS] * (STEPS - 1))
+    assert works.done == []
+    waits[1].callback(None)
+    assert works.done == ["exit"]
+    assert not works.clock.getDelayedCalls()
+
+
 @given(
     rate=st.floats(0.5, 100),
     burst=st.integers(1, 20),

@@ -69,6 +69,26 @@ def test_every_line_begins_the_idle_time_anew() -> None:
     assert [type(error) for error in client.ended] == [Idle]
 
 
+def test_silence_is_ended_in_time() -> None:
+    """Whenever the last line came."""
+    client = Watched(unnamed=0, idle=60)
+    client.wait(1)
+    client.patience.heard()
+    client.wait(59)
+    assert not client.ended
+    client.wait(1)
+    assert [type(error) for error in client.ended] == [Idle]
+
+
+def test_the_limit_that_is_reached_first_counts() -> None:
+    """Who talks on without a name is given up for that, though it is not silent for too long."""
+    client = Watched(unnamed=60, idle=50)
+    client.wait(40)
+    client.patience.heard()
+    client.wait(20)
+    assert [type(error) for error in client.ended] == [Unnamed]
+
+
 def test_a_standstill_is_not_the_client_s_silence() -> None:
     """What it said meanwhile lies unread, so it has the time anew in which that was."""
     client = Watched(unnamed=0, idle=10)
