@@ -194,7 +194,7 @@ class Resumption:
                     memberships.current = await memberships.enter(name)
                     if turn != self._turn:
                         raise ResumedElsewhere
-        except ChatError:
+        except Exception:
             if hub.sessions.get(session.id) is not session:  # it went to another instance
                 raise ResumedElsewhere from None
             if turn == self._turn:

@@ -387,6 +387,24 @@ def test_who_is_lost_again_while_it_catches_up_misses_nothing(world: World) -> N
     assert third.story() == ["#tea bob: 1", "#tea bob: 2"]
 
 
+@pytest.mark.parametrize("step", ["follow", "topics", "join"])
+def test_who_comes_back_in_vain_for_a_reason_that_nobody_has_foreseen_keeps_no_nick(
+    world: World, step: str
+) -> None:
+    """Nobody is there, so the session is over after its grace."""
+    ann = world.one.user("ann", "tea")
+    token = ann.arm()
+    ann.drop()
+    world.two.gate.fail(step, ValueError("strange"))
+    again = world.two.connect()
+    with pytest.raises(ValueError, match="strange"):
+        outcome(again.resume(token))
+    again.drop()
+    world.pass_time(2 * GRACE)
+    assert not world.two.hub.sessions
+    world.two.user("ann", "tea")
+
+
 def test_what_became_of_its_messages_is_told_when_it_is_back(world: World) -> None:
     """A message that failed meanwhile is not lost in silence."""
     ann = world.one.user("ann", "tea")
