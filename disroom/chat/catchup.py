@@ -159,13 +159,20 @@ class CatchUps:
             self._hub.runtime.spawn(self._release(name, catch_up), "making up for a room")
 
     async def _release(self, name: RoomName, catch_up: CatchUp) -> None:
-        log, after = self._hub.log, catch_up.after or 0
+        after = catch_up.after or 0
         try:
             replay = await self._hub.replays.since(self._session.memberships.occupied[name], after)
-        except StoreUnavailable:
-            replay = Replay((), (after + 1, log.position(name)))
+        except Exception as error:
+            self._show(name, catch_up, Replay((), (after + 1, self._hub.log.position(name))))
+            if not isinstance(error, StoreUnavailable):
+                raise
+        else:
+            self._show(name, catch_up, replay)
+
+    def _show(self, name: RoomName, catch_up: CatchUp, replay: Replay) -> None:
+        """Show what was missed of a room, and then what has come since."""
         if self._rooms.get(name) is catch_up:
             del self._rooms[name]
-            for event in catch_up.release(replay, log.position(name)):
+            for event in catch_up.release(replay, self._hub.log.position(name)):
                 own = isinstance(event, Message) and event.session == self._session.id
                 self._session.receive(event, own)

@@ -352,6 +352,23 @@ def test_what_cannot_be_read_is_a_gap(world: World) -> None:
     assert again.story() == ["#tea bob: 2"]
 
 
+def test_what_goes_wrong_while_it_is_made_up_for_is_a_gap(world: World) -> None:
+    """Whatever it is, the member is told what it does not get, and hears the rest."""
+    ann, bob = world.one.user("ann", "tea"), world.two.user("bob", "tea")
+    token = ann.arm()
+    ann.drop()
+    outcome(bob.say("1"))
+    world.one.gate.fail("since", ValueError("strange"))
+    again = world.one.connect()
+    outcome(again.resume(token))
+    assert again.story() == ["#tea gap 1..1"]
+    outcome(bob.say("2"))
+    assert again.story() == ["#tea bob: 2"]
+    (failure,) = world.runtime.failures
+    assert failure.check(ValueError)
+    world.runtime.failures.clear()
+
+
 @pytest.mark.parametrize("step", ["follow", "topics", "join"])
 def test_who_cannot_enter_its_room_again_tries_again(world: World, step: str) -> None:
     """A store that is away for a moment ends no session."""
