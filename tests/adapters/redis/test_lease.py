@@ -317,6 +317,38 @@ async def test_a_second_standstill_does_not_hide_what_others_did_in_the_first(
     assert one.witness.lost_sessions == [alice]
 
 
+@promise
+async def test_many_who_ask_after_a_standstill_are_all_served(
+    chat: RedisChat, redis: RedisServer
+) -> None:
+    """However many requests have waited for it, each is carried out when Redis was asked."""
+    now = 100.0
+    one = await chat.start(redis.url, clock=lambda: now, tick=30.0)
+    for _ in range(2):  # each time anew
+        now += 20.0
+        assert one.presence.lapsed
+        asking = [defer.Deferred.fromCoroutine(one.presence.confirm()) for _ in range(3)]
+        for asked in asking:
+            await asked
+        assert not one.presence.lapsed
+
+
+@promise
+async def test_after_a_standstill_nobody_waits_for_a_lost_redis(
+    chat: RedisChat, new_redis: NewRedis
+) -> None:
+    """The chat goes on in a few seconds, as without Redis at any time."""
+    server = new_redis()
+    now = 100.0
+    one = await chat.start(server.url, clock=lambda: now, timeout=0.2, tick=30.0, stop_timeout=0.3)
+    server.pause()
+    now = 120.0
+    assert one.presence.lapsed
+    asking = defer.Deferred.fromCoroutine(one.presence.confirm())
+    await eventually(lambda: asking.called, 5.0)
+    assert not one.presence.lapsed
+
+
 async def _is_free(instance: Instance, nick: Nick) -> bool:
     """Whether a nick could be had; it is taken then."""
     return await outcome(instance.presence.claim(session(), nick)) == ""
