@@ -213,7 +213,12 @@ def load(
     tree: dict[str, Any] = _read(file) if file else {}
     for variable, text in sorted((environment or {}).items()):
         if variable.startswith("DISROOM_") and variable not in _NOT_KEYS:
-            _set(tree, _key_of(variable), text)
+            key = _key_of(variable)
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                raise ConfigError(f"{variable} is not UTF-8") from error
+            _set(tree, key, text)
     for key, value in (options or {}).items():
         _set(tree, key, value)
     try:
@@ -229,7 +234,7 @@ _NOT_KEYS = frozenset({"DISROOM_CONFIG"})
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text())
+        return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read {file}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

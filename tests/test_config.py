@@ -1,5 +1,6 @@
 """How the configuration is put together, and what it says where it cannot be."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,13 @@ def test_a_misspelt_variable_is_told_of() -> None:
     """A setting that would be ignored is not accepted in silence."""
     assert "DISROOM_PROT is no setting" in refusal(environment={"DISROOM_PROT": "1"})
     assert "DISROOM_NATS is no setting" in refusal(environment={"DISROOM_NATS": "nats://a"})
+
+
+def test_a_variable_that_is_no_text_is_told_of() -> None:
+    """As a password may be that was written where text is Latin-1."""
+    for variable in ("DISROOM_NATS_PASSWORD", "DISROOM_PORT"):
+        told = refusal(environment={variable: os.fsdecode("caf\xe9".encode("latin-1"))})
+        assert told == f"{variable} is not UTF-8"
 
 
 # What the file says.
