@@ -16,7 +16,8 @@ from disroom.adapters.redis.address import RedisPlace
 from disroom.adapters.redis.connection import RedisConnection, RedisRefused, RedisUnavailable
 from disroom.adapters.redis.dialer import LinkFailure
 from disroom.adapters.redis.holdings import Holdings
-from disroom.adapters.redis.lease import RedisLease, boot_time
+from disroom.adapters.redis.lease import RedisLease
+from disroom.adapters.redis.leaseclock import boot_time
 from disroom.adapters.redis.link import RedisLink
 from disroom.adapters.redis.reconciliation import Reconciliation
 from disroom.adapters.redis.scripts import Moved, PresenceScripts, Reply, news_of

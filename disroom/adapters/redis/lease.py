@@ -11,7 +11,6 @@ and nothing is given away.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from enum import Enum
 from functools import partial
@@ -28,6 +27,7 @@ from disroom.adapters.redis.connection import (
     RedisRefused,
     RedisUnavailable,
 )
+from disroom.adapters.redis.leaseclock import LeaseClock, boot_time
 from disroom.adapters.redis.reconciliation import Reconciliation
 from disroom.adapters.redis.scripts import (
     EnterReply,
@@ -53,13 +53,6 @@ class _State(Enum):
     STANDING = "everything is in the store"
 
 
-def boot_time() -> float:
-    """Seconds of a clock that runs on while the machine sleeps, where there is one."""
-    if hasattr(time, "CLOCK_BOOTTIME"):
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-    return time.monotonic()
-
-
 class RedisLease:
     """Keeps this instance registered.
 
@@ -71,6 +64,7 @@ class RedisLease:
     Attributes:
         incarnation: The present one.
         settling: The window that the store has told of.
+        clock: What the time says of it.
     """
 
     def __init__(
@@ -97,45 +91,21 @@ class RedisLease:
         self._alone = alone
         self._uncertain = uncertain
         self._reincarnated = reincarnated
-        self._clock = clock
+        self.clock = LeaseClock(settings.lease, clock)
         self._state = _State.AWAY
         self._connection: RedisConnection | None = None
         self._changed = Signal()
         self._registered = False  # the incarnation has held a lease
         self._first = True
         self._highest_version = 0
-        self._looked = clock()
-        self._renewed = 0.0
-        self._unsure_since: float | None = None
         self._confirming: Signal | None = None
         self.settling = SettleWindow(reactor, uncertain)
-
-    @property
-    def lapsed(self) -> bool:
-        """Whether this process stood still past its lease, and what others did is not known yet.
-
-        Being cut off from the store is something else: others may have acted then too, but nothing
-        here can tell until the store is back.
-        """
-        return self._unsure_since is not None or self._overdue(self._clock())
-
-    def _overdue(self, now: float) -> bool:
-        return now > self._looked + self._settings.lease
-
-    def _sure(self, asked: float) -> None:
-        """Take note that the store agrees with what is held, by an answer to what was asked then.
-
-        An answer from before this process stood still, read after it, says nothing.
-        """
-        self._renewed = asked
-        if self._unsure_since is not None and asked >= self._unsure_since:
-            self._unsure_since = None
 
     @property
     def cut_off(self) -> bool:
         """Whether the store has not answered for a lease, so that others may have acted."""
         away = self._state is not _State.STANDING
-        return away and self._clock() > self._renewed + self._settings.lease
+        return away and self.clock.unanswered
 
     @property
     def is_standing(self) -> bool:
@@ -155,12 +125,12 @@ class RedisLease:
             RedisUnavailable: The connection broke.
             RedisRefused: Presence cannot be kept in this Redis.
         """
-        asked = self._clock()
+        asked = self.clock.now()
         self._to(_State.ENTERING, connection)
         await self._scripts.load(connection)
         await self._register(connection)
         await self._reconciliation.everything(partial(self.run, connection))
-        self._sure(asked)
+        self.clock.sure(asked)
         self._to(_State.STANDING, connection)
 
     def left(self) -> None:
@@ -239,10 +209,7 @@ class RedisLease:
 
     async def tick(self) -> None:
         """Renew the lease and reap those that have lapsed; to be called once a second."""
-        asked = self._clock()
-        if self._overdue(asked):
-            self._unsure_since = asked
-        self._looked = asked
+        asked = self.clock.look()
         if self._state is not _State.STANDING or self._connection is None:
             return
         connection = self._connection
@@ -258,7 +225,7 @@ class RedisLease:
             if reply.status != "ok":
                 self.enter_again(connection)
                 return
-            self._sure(asked)
+            self.clock.sure(asked)
             ticked = _decode_tick(reply.body)
             self.settling.told(ticked.settling / 1000)
             differs = self._reconciliation.differs(ticked.held)
@@ -277,14 +244,14 @@ class RedisLease:
             pass  # the link has logged it and connects again
 
     async def confirm(self) -> None:
-        """Find out what others did while this process stood still; at once unless `lapsed`.
+        """Find out what others did while this process stood still; at once where it did not.
 
         When this returns, who lost a nick has been told. Where the store does not answer for a few
         seconds nothing can be known; the chat goes on then, as without a store at any time.
         """
         if self._confirming is not None:
             await self._confirming.wait()
-        elif self.lapsed:
+        elif self.clock.lapsed:
             self._confirming = Signal()
             try:
                 await self._until_sure()
@@ -297,13 +264,13 @@ class RedisLease:
         countdown = Countdown(seconds, self._reactor, self._go_on_unsure)
         try:
             await self.tick()
-            while self._unsure_since is not None:
+            while self.clock.unsure:
                 await self._changed.wait()
         finally:
             countdown.cancel()
 
     def _go_on_unsure(self) -> None:
-        self._unsure_since = None
+        self.clock.go_on()
         self._to(self._state, self._connection)
 
     async def _reap(self, connection: RedisConnection, incarnation: str) -> int:

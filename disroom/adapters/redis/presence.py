@@ -65,7 +65,7 @@ class RedisPresence:
     @property
     def lapsed(self) -> bool:
         """Whether this process stood still past its lease; see `IPresence`."""
-        return self._lease.lapsed
+        return self._lease.clock.lapsed
 
     async def confirm(self) -> None:
         """Find out what others did while this process stood still; see `IPresence`."""
