@@ -89,6 +89,24 @@ def test_typing_is_helped(chat: Chat, clients: Clients, tmp_path: Path) -> None:
     assert ann.leave() == 0
 
 
+def test_a_history_that_cannot_be_written_keeps_nobody_from_talking(
+    chat: Chat, clients: Clients, tmp_path: Path
+) -> None:
+    """As on a disk that is full: what was typed before is there until the end."""
+    (tmp_path / "disroom-chat").mkdir()
+    (tmp_path / "disroom-chat" / "history").symlink_to(tmp_path / "missing" / "history")
+    server = chat.instance()
+    bob = user(clients, server, "bob", "tea")
+    ann = Terminal(clients, tmp_path, *at(server), "-n", "ann", "-r", "tea")
+    ann.see("#tea>")
+    ann.type("hello\r")
+    bob.expect("#tea ann: hello$")
+    ann.type("\x1b[A again\r")
+    bob.expect("#tea ann: hello again$")
+    assert ann.leave() == 0
+    assert "Errno" not in ann.text
+
+
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
 def test_closing_the_window_is_leaving(
     chat: Chat, clients: Clients, tmp_path: Path, number: signal.Signals

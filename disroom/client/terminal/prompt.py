@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from prompt_toolkit import PromptSession, print_formatted_text
@@ -116,11 +116,27 @@ def toolbar(chat: Chat, conversation: Conversation) -> Line:
     return bar
 
 
+class _Kept(FileHistory):
+    """What was typed, also before this run, as far as the file can be read and written."""
+
+    def load_history_strings(self) -> Iterable[str]:
+        """Read the file, the last line first."""
+        try:
+            return super().load_history_strings()
+        except OSError:
+            return ()
+
+    def store_string(self, string: str) -> None:
+        """Add a line to the file."""
+        with suppress(OSError):  # the disk is full, say: that is no reason not to talk
+            super().store_string(string)
+
+
 def _history() -> History:
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     try:
         folder = Path(state) / "disroom-chat"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return FileHistory(str(folder / "history"))
+        return _Kept(str(folder / "history"))
     except (OSError, RuntimeError):  # there is no home
         return InMemoryHistory()
