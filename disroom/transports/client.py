@@ -205,13 +205,9 @@ class Client:
 
     def _carry_out(self, item: Any) -> Awaitable[None]:
         if item is _INPUT_ENDED:  # no request: the answer to the last may never have arrived
-            return self._go_when_all_is_stored()
+            return self._go(self.session.input_ended(by=self))
         self.session.heard()
         return self._speech.obey(item)
-
-    async def _go_when_all_is_stored(self) -> None:
-        await self.session.input_ended(by=self)
-        self._leave()
 
     async def resume(self, token: str, seen: Seen, answer: Callable[[Restored], bytes]) -> None:
         """Speak for another session from now on, and end the one that has done nothing yet.
@@ -257,7 +253,15 @@ class Client:
 
     async def exit(self, last: bytes = b"") -> None:
         """End the session once all that was sent is stored, and close."""
-        await self.session.exit(by=self)
+        await self._go(self.session.exit(by=self), last)
+
+    async def _go(self, ending: Awaitable[None], last: bytes = b"") -> None:
+        """Close once the session has ended, or at once if that goes wrong."""
+        try:
+            await ending
+        except Exception:
+            self.close(None)
+            raise
         self._leave(last)
 
     def _leave(self, last: bytes = b"") -> None:

@@ -1118,6 +1118,22 @@ def test_the_server_going_wrong_is_told_and_logged(house: LineHouse) -> None:
     assert [event["log_failure"].type for event in logged] == [ZeroDivisionError]
 
 
+@pytest.mark.parametrize("way", ["exit", "half-closing"])
+def test_the_server_going_wrong_holds_nobody_who_goes(house: LineHouse, way: str) -> None:
+    """Nobody is left with a connection behind which there is no session."""
+    terminal = house.user("alice", "tea")
+    house.instance.gate.fail("release", cast(Any, ZeroDivisionError("boo")))
+    with capturedLogs() as logged:
+        if way == "exit":
+            terminal.type(b"exit\n")
+        else:
+            terminal.half_close()
+        house.turn()
+    assert terminal.closed
+    assert not house.instance.hub.sessions
+    assert [event["log_failure"].type for event in logged] == [ZeroDivisionError]
+
+
 def test_a_message_that_fails_is_told_of_in_place(house: LineHouse) -> None:
     """An error of a message sent earlier is a line of its own."""
     terminal = house.user("alice", "tea")
