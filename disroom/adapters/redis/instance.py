@@ -19,6 +19,7 @@ from disroom.adapters.redis.holdings import Holdings
 from disroom.adapters.redis.lease import RedisLease
 from disroom.adapters.redis.leaseclock import boot_time
 from disroom.adapters.redis.link import RedisLink
+from disroom.adapters.redis.reaping import Reaping
 from disroom.adapters.redis.reconciliation import Reconciliation
 from disroom.adapters.redis.scripts import Moved, PresenceScripts, Reply, news_of
 from disroom.adapters.redis.settings import RedisSettings
@@ -88,6 +89,7 @@ class RedisInstance:
                 lost=self._lost,
                 moved=self._moved,
             ),
+            reaping=Reaping(reactor=reactor, grace=settings.grace, seconds=settings.tick),
             instance_name=instance_name,
             fresh_id=fresh_id,
             alone=alone,

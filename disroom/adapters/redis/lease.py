@@ -28,6 +28,7 @@ from disroom.adapters.redis.connection import (
     RedisUnavailable,
 )
 from disroom.adapters.redis.leaseclock import LeaseClock, boot_time
+from disroom.adapters.redis.reaping import Reaping
 from disroom.adapters.redis.reconciliation import Reconciliation
 from disroom.adapters.redis.scripts import (
     EnterReply,
@@ -44,7 +45,6 @@ from disroom.countdown import Countdown
 _log = Logger()
 _decode_enter = msgspec.msgpack.Decoder(EnterReply).decode
 _decode_tick = msgspec.msgpack.Decoder(TickReply).decode
-_decode_count = msgspec.msgpack.Decoder(int).decode
 
 
 class _State(Enum):
@@ -58,6 +58,7 @@ class RedisLease:
 
     Args:
         reconciliation: Makes the store agree with what the instance holds, at each entering.
+        reaping: Takes out, at each tick, who is left of others.
         uncertain: Called when presence may have changed without an announcement.
         reincarnated: Called with the new incarnation when the former was lost.
 
@@ -74,6 +75,7 @@ class RedisLease:
         settings: RedisSettings,
         scripts: PresenceScripts,
         reconciliation: Reconciliation,
+        reaping: Reaping,
         instance_name: str,
         fresh_id: Callable[[], str],
         alone: Callable[[], bool],
@@ -86,6 +88,7 @@ class RedisLease:
         self._settings = settings
         self._scripts = scripts
         self._reconciliation = reconciliation
+        self._reaping = reaping
         self._instance_name = instance_name
         self._fresh_id = fresh_id
         self._alone = alone
@@ -213,9 +216,9 @@ class RedisLease:
         if self._state is not _State.STANDING or self._connection is None:
             return
         connection = self._connection
+        run = partial(self.run, connection)
         try:
-            reply = await self.run(
-                connection,
+            reply = await run(
                 "tick",
                 milliseconds(self._settings.lease),
                 milliseconds(self._settings.settle),
@@ -229,17 +232,10 @@ class RedisLease:
             ticked = _decode_tick(reply.body)
             self.settling.told(ticked.settling / 1000)
             differs = self._reconciliation.differs(ticked.held)
-            await self._reconciliation.pay(partial(self.run, connection))
+            await self._reconciliation.pay(run)
             if differs:
-                await self._reconciliation.compare(partial(self.run, connection))
-            until = self._reactor.seconds() + self._settings.tick  # the rest is for the next
-            for incarnation in ticked.reaping:
-                while await self._reap(connection, incarnation):
-                    if self._reactor.seconds() > until:
-                        return
-            while ticked.over and await self._bury(connection):
-                if self._reactor.seconds() > until:
-                    return
+                await self._reconciliation.compare(run)
+            await self._reaping.round(run, ticked)
         except RedisUnavailable:
             pass  # the link has logged it and connects again
 
@@ -273,15 +269,6 @@ class RedisLease:
         self.clock.go_on()
         self._to(self._state, self._connection)
 
-    async def _reap(self, connection: RedisConnection, incarnation: str) -> int:
-        """Take some of a gone incarnation's sessions out; how many are left."""
-        grace = milliseconds(self._settings.grace)
-        return _decode_count((await self.run(connection, "reap", incarnation, grace)).body)
-
-    async def _bury(self, connection: RedisConnection) -> int:
-        """End some of the sessions that nobody holds or resumed in time; how many are left."""
-        return _decode_count((await self.run(connection, "bury")).body)
-
     async def retire(self, reason: str) -> None:
         """Give the lease up and take all sessions out at once; nothing is asked after this.
 
@@ -290,9 +277,9 @@ class RedisLease:
         """
         connection = await self.standing(self._reactor.seconds() + self._settings.timeout)
         self._to(_State.AWAY, None)  # else a request on its way would bring the lease back
-        await self.run(connection, "retire", reason)
-        while await self._reap(connection, self.incarnation):
-            pass
+        run = partial(self.run, connection)
+        await run("retire", reason)
+        await self._reaping.all_of(run, self.incarnation)
 
     def close(self) -> None:
         """Wait for nothing any more."""
