@@ -123,6 +123,19 @@ async def test_an_instances_own_message_is_shown_to_its_members(
 
 
 @promise
+async def test_a_room_that_nobody_follows_any_more_is_not_heard_of(
+    logs: NatsLogs, nats: NatsServer
+) -> None:
+    """However many rooms people of an instance were in, it pays for those that they are in."""
+    log = await logs.log(nats.url)
+    before = len(logs.connections[0]._subscriptions)
+    await following(log)
+    assert len(logs.connections[0]._subscriptions) > before
+    log.unfollow(TEA)
+    assert len(logs.connections[0]._subscriptions) == before
+
+
+@promise
 async def test_what_nobody_announces_is_found_by_comparing(
     logs: NatsLogs, nats: NatsServer, proxy: NatsProxy
 ) -> None:
@@ -329,6 +342,30 @@ async def test_a_stream_made_anew_is_noticed_by_its_first_message(
     assert follower.seqs == [1, 2, 3, 1, 2, 3, 4, 5]
     assert await texts(here) == ["d", "e", "f", "g", "h"]
     assert isinstance(follower.events[3], Gap)
+
+
+@promise
+async def test_a_copy_that_looks_like_another_stream_s_holds_nothing_up(
+    logs: NatsLogs, nats: NatsServer
+) -> None:
+    """A clock that went back costs a question; who says what follows is heard at once."""
+    log = await logs.log(nats.url)
+    follower = await following(log)
+    await say(log, "a", "b")
+    await follower.hears("a", "b")
+    looking_new = {
+        "Nats-Msg-Id": "another",
+        "Nats-Stream": logs.settings.name,
+        "Nats-Subject": logs.settings.room_subject("tea"),
+        "Nats-Sequence": "1",
+        "Nats-Time-Stamp": "2999-01-01T00:00:00.000000Z",
+        "Nats-Last-Sequence": "0",
+    }
+    with nats.connect() as raw:
+        raw.publish(logs.settings.live_subject("tea"), b"{}", looking_new)
+        raw.flush()
+    await say(log, "c")
+    await follower.hears("a", "b", "c", seconds=2.0)
 
 
 @promise
