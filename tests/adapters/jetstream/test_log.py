@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -55,12 +56,14 @@ async def test_a_lost_copy_is_read_before_what_follows_it(
     follower = await following(here)
     await say(there, "a")
     await follower.hears("a")
-    proxy.drop_subjects("to_client", logs.settings.live_subject(""))
-    await say(there, "b", "c")
-    await eventually(lambda: len(proxy.dropped()) == 2)
-    proxy.drop_nothing()
-    await say(there, "d")
-    await follower.hears("a", "b", "c", "d", seconds=0.7)
+    for lost, after, heard in (("bc", "d", "abcd"), ("ef", "g", "abcdefg")):
+        known = len(proxy.dropped())
+        proxy.drop_subjects("to_client", logs.settings.live_subject(""))
+        await say(there, *lost)
+        await eventually(partial(_has_dropped, proxy, known + 2))
+        proxy.drop_nothing()
+        await say(there, after)
+        await follower.hears(*heard, seconds=0.7)
 
 
 @promise
@@ -232,6 +235,40 @@ async def test_nothing_is_given_up_because_the_instance_stood_still(
     clock.advance(30.0)
     await eventually(lambda: _is_longer(follower, clock))
     assert follower.texts == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("readable", [True, False])
+@promise
+async def test_nothing_is_given_up_before_there_is_a_connection_again(
+    logs: NatsLogs, nats: NatsServer, proxy: NatsProxy, readable: bool
+) -> None:
+    """What was missing when the connection was lost has its time to be read after it."""
+    clock = Clock()
+    here, there = await logs.log(proxy.url, clock=clock), await logs.log(nats.url)
+    follower = await following(here)
+    await say(there, "a")
+    await follower.hears("a")
+    proxy.drop_subjects("to_client", logs.settings.live_subject(""))
+    await say(there, "b")
+    await eventually(lambda: proxy.dropped())
+    proxy.drop_subjects("to_client", "_INBOX")
+    await say(there, "c")
+    await eventually(lambda: proxy.dropped()[-1].subject.startswith("_INBOX"))
+    proxy.refuse()
+    proxy.cut()
+    await eventually(lambda: not logs.connections[0].connected)
+    clock.pump([0.1] * 100)
+    assert follower.texts == ["a"]
+    if readable:
+        proxy.drop_nothing()
+    proxy.accept()
+    await eventually(lambda: logs.connections[0].connected)
+    await eventually(lambda: _is_longer(follower, clock))
+    assert follower.texts == ["a", "b" if readable else "gap 2..2", "c"]
+
+
+def _has_dropped(proxy: NatsProxy, count: int) -> bool:
+    return len(proxy.dropped()) == count
 
 
 def _is_longer(follower: Follower, clock: Clock) -> bool:
