@@ -11,6 +11,8 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from disroom.adapters.jetstream.feed import PATIENCE_SECONDS
+from disroom.adapters.jetstream.history import DIRECT_SECONDS, LEADER_SECONDS
 from disroom.adapters.jetstream.log import JetStreamRoomLog
 from disroom.chat.errors import NotStored, StoreUnavailable
 from disroom.chat.events import Gap
@@ -237,6 +239,60 @@ async def test_nothing_is_given_up_because_the_instance_stood_still(
     assert follower.texts == ["a", "b", "c"]
 
 
+@promise
+async def test_what_could_not_be_read_is_asked_for_again(
+    logs: NatsLogs, nats: NatsServer, proxy: NatsProxy
+) -> None:
+    """Answers that are lost make no gap, though nobody tells a second time what is missing."""
+    clock = Clock()
+    here, there = await logs.log(proxy.url, clock=clock), await logs.log(nats.url)
+    follower = await following(here)
+    await say(there, "a")
+    await follower.hears("a")
+    lost = [".live."]
+    proxy.drop_if(lambda _, frame: any(part in frame.subject for part in lost))
+    await say(there, "b")
+    await eventually(lambda: proxy.dropped())
+    lost[:] = [".stored", "_INBOX"]
+    await say(there, "c")
+    await eventually(lambda: proxy.dropped()[-1].subject.startswith("_INBOX"))
+    await eventually(lambda: _is_later(clock, LEADER_SECONDS + sum(DIRECT_SECONDS) - 0.15))
+    lost[:] = [".stored"]
+    await eventually(lambda: _is_longer(follower, clock))
+    assert follower.texts == ["a", "b", "c"]
+    assert clock.seconds() < PATIENCE_SECONDS
+
+
+@promise
+async def test_what_is_missing_next_has_a_time_of_its_own(
+    logs: NatsLogs, nats: NatsServer, proxy: NatsProxy
+) -> None:
+    """Nothing is given up the sooner because something else was missing a while ago."""
+    clock = Clock()
+    here, there = await logs.log(proxy.url, clock=clock), await logs.log(nats.url)
+    follower = await following(here)
+    await say(there, "a")
+    await follower.hears("a")
+    proxy.drop_subjects("to_client", logs.settings.live_subject(""))
+    await say(there, "b")
+    await eventually(lambda: proxy.dropped())
+    proxy.drop_nothing()
+    await say(there, "c")
+    await follower.hears("a", "b", "c")
+    clock.pump([0.1] * 45)
+    proxy.drop_subjects("to_client", logs.settings.live_subject(""))
+    await say(there, "d")
+    await eventually(lambda: len(proxy.dropped()) == 2)
+    proxy.drop_subjects("to_client", "_INBOX")
+    await say(there, "e")
+    await eventually(lambda: proxy.dropped()[-1].subject.startswith("_INBOX"))
+    clock.pump([0.1] * 10)
+    assert follower.texts == ["a", "b", "c"]
+    proxy.drop_nothing()
+    await eventually(lambda: _is_longer(follower, clock, 3))
+    assert follower.texts == ["a", "b", "c", "d", "e"]
+
+
 @pytest.mark.parametrize("readable", [True, False])
 @promise
 async def test_nothing_is_given_up_before_there_is_a_connection_again(
@@ -267,13 +323,18 @@ async def test_nothing_is_given_up_before_there_is_a_connection_again(
     assert follower.texts == ["a", "b" if readable else "gap 2..2", "c"]
 
 
+def _is_later(clock: Clock, seconds: float) -> bool:
+    clock.advance(0.1)
+    return clock.seconds() >= seconds
+
+
 def _has_dropped(proxy: NatsProxy, count: int) -> bool:
     return len(proxy.dropped()) == count
 
 
-def _is_longer(follower: Follower, clock: Clock) -> bool:
+def _is_longer(follower: Follower, clock: Clock, than: int = 1) -> bool:
     clock.advance(0.1)
-    return len(follower.events) > 1
+    return len(follower.events) > than
 
 
 # Removed.
