@@ -142,13 +142,26 @@ def test_what_no_server_sends_is_left_to_nats_py(line: bytes) -> None:
 def test_a_subscriber_is_called_until_it_is_forgotten() -> None:
     """Nothing comes any more once the subscription is cancelled, not even what was read with it."""
     reading = Reading()
-    reading.client.call_directly(
-        reading.subscription,
-        lambda message: reading.client.call_no_more(reading.subscription),
-    )
+
+    def take(message: Incoming) -> None:
+        reading.take(message)
+        reading.client.call_no_more(reading.subscription)
+
+    reading.client.call_directly(reading.subscription, take)
     reading.client._subs.pop(7)
     reading.read(b"MSG a 7 1\r\n1\r\nMSG a 7 1\r\n2\r\n")
-    assert reading.taken == []
+    assert reading.taken == [("a", "", b"1", {})]
+
+
+def test_a_pong_that_nobody_waits_for_any_more_is_one_all_the_same() -> None:
+    """A server that answers late is not taken for dead."""
+    client, loop = DirectClient(), asyncio.new_event_loop()
+    given_up = loop.create_future()
+    given_up.cancel()
+    loop.close()
+    client._pongs, client._pings_outstanding = [given_up], 1
+    finished(client._process_pong())
+    assert (client._pongs, client._pings_outstanding) == ([], 0)
 
 
 @given(st.dictionaries(NAMES, VALUES, max_size=6), st.binary(max_size=20))
@@ -247,9 +260,11 @@ async def test_what_is_published_can_be_written_now() -> None:
     """Once, and in front of what follows; after the connection has ended nothing leaves."""
     writing = Writing()
     publish(writing.client, 0)
+    assert writing.client.pending_data_size == len(frames(0))
     writing.client.write_now()
     writing.client.write_now()
     assert writing.writes == [frames(0)]
+    assert writing.client.pending_data_size == 0
     publish(writing.client, 1)
     writing.client._status = Client.CLOSED
     await turn()
