@@ -15,18 +15,20 @@ the next: as both ways go in order and an id is stored once, no message gets bef
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from disroom.adapters.boottime import boot_time
 from disroom.adapters.jetstream.api import Acknowledged, Outcome, Refused
 from disroom.adapters.jetstream.echoes import Echoes
 from disroom.adapters.jetstream.publisher import (
+    AGAIN_SECONDS,
     GIVE_UP_SECONDS,
     GaveUp,
     Publisher,
@@ -63,15 +65,22 @@ Told = Callable[[int, Outcome], None]
 
 
 class _Burst:
-    """Messages of which it is told, in their order, what became of them."""
+    """Messages of which it is told, in their order, what became of them.
 
-    __slots__ = ("_next", "_outcomes", "_told", "messages", "subject")
+    Attributes:
+        subject: Where they are published.
+        messages: They.
+        too_late: When they may be published under these ids no more.
+    """
+
+    __slots__ = ("_next", "_outcomes", "_told", "messages", "subject", "too_late")
 
     _log = Logger()
 
     def __init__(self, subject: str, messages: Sequence[Published], told: Told) -> None:
         self.subject = subject
         self.messages = messages
+        self.too_late = math.inf
         self._told = told
         self._outcomes: list[Outcome | None] = [None] * len(messages)
         self._next = 0
@@ -113,7 +122,7 @@ class Bursts:
         inbox: Where the end of a burst is acknowledged.
         publisher: Publishes one by one, and keeps count of what is under way.
         echoes: Tells which messages have come back.
-        clock: The reactor.
+        now: As the publisher has it.
 
     Attributes:
         allowed: Whether the stream takes batches.
@@ -127,14 +136,14 @@ class Bursts:
         inbox: Inbox,
         publisher: Publisher,
         echoes: Echoes,
-        clock: IReactorTime,
+        now: Callable[[], float] = boot_time,
     ) -> None:
         self.allowed = False
         self._connection = connection
         self._inbox = inbox
         self._publisher = publisher
         self._echoes = echoes
-        self._clock = clock
+        self._now = now
         self._name = secrets.token_hex(11)
         self._count = 0
         self._under_way = 0
@@ -196,6 +205,7 @@ class Bursts:
         count = len(burst.messages)
         self._under_way += count
         self._count += 1
+        burst.too_late = self._publisher.entered_at + AGAIN_SECONDS
         batch = f".{self._name}{self._count}.{FLOW}.fail."
         end = self._inbox.expect(answered, f"{batch}{count}.{COMMIT}.$FI")
         try:
@@ -219,19 +229,20 @@ class Bursts:
         ended.addErrback(lambda failure: self._log.failure("While publishing", failure))
 
     async def _publish_each(self, burst: _Burst) -> None:
-        deadline = self._clock.seconds() + GIVE_UP_SECONDS
+        deadline = self._now() + GIVE_UP_SECONDS
         for place, (message_id, payload) in enumerate(burst.messages):
             if burst.open(place):
-                outcome = await self._publish_one(burst.subject, payload, message_id, deadline)
+                until = min(deadline, burst.too_late)
+                outcome = await self._publish_one(burst.subject, payload, message_id, until)
                 if isinstance(outcome, Acknowledged):  # a stream that is slow is not away
-                    deadline = self._clock.seconds() + GIVE_UP_SECONDS
+                    deadline = self._now() + GIVE_UP_SECONDS
                 burst.settle(place, outcome)
             self._echoes.forget(message_id)
 
     async def _publish_one(
         self, subject: str, payload: bytes, message_id: str, deadline: float
     ) -> Outcome:
-        if self._clock.seconds() > deadline:
+        if self._now() > deadline:
             return GaveUp("the message log did not answer")
         publishing = self._publisher.publish(subject, payload, message_id, deadline=deadline)
         return await self._publisher.in_the_end(publishing)

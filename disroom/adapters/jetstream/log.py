@@ -8,7 +8,7 @@ read by `history`. This is where they are put together and where their errors be
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from disroom.adapters.aio import TimedOut
+from disroom.adapters.boottime import boot_time
 from disroom.adapters.jetstream.api import Acknowledged, JetStream, Outcome, Refused, Stored
 from disroom.adapters.jetstream.burst import Bursts
 from disroom.adapters.jetstream.echoes import Echoes
@@ -52,6 +53,7 @@ class JetStreamRoomLog:
         settings: What the configuration says about the stream.
         clock: The reactor.
         apply: Change a stream that differs from the configuration, instead of refusing it.
+        now: Seconds of a clock that runs on while the machine sleeps.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class JetStreamRoomLog:
         *,
         clock: IReactorTime,
         apply: bool = False,
+        now: Callable[[], float] = boot_time,
     ) -> None:
         self._connection = connection
         self._settings = settings
@@ -72,8 +75,8 @@ class JetStreamRoomLog:
             self._jetstream, settings, clock, lambda: connection.server_version
         )
         self._echoes = Echoes(connection)
-        self._publisher = Publisher(connection, self._inbox, self._echoes, clock)
-        self._bursts = Bursts(connection, self._inbox, self._publisher, self._echoes, clock)
+        self._publisher = Publisher(connection, self._inbox, self._echoes, clock, now=now)
+        self._bursts = Bursts(connection, self._inbox, self._publisher, self._echoes, now)
         self._reader = RoomReader(
             self._jetstream,
             clock,

@@ -2,7 +2,8 @@
 
 A message has an id, which every try repeats: within the stream's duplicate window an id is stored
 once, and a later try is acknowledged with the seq of the first. An acknowledgement that is lost, a
-leader that dies, a reconnection are thus all the same: try again.
+leader that dies, a reconnection are thus all the same: try again. After that window an id is like a
+new one, so no try comes after it, however long this process or its machine stood still in between.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from disroom.adapters.aio import TimedOut, within
+from disroom.adapters.boottime import boot_time
 from disroom.adapters.jetstream.api import MESSAGE_ID, Acknowledged, Outcome, Refused
 from disroom.adapters.jetstream.echoes import Echoes
+from disroom.adapters.jetstream.stream import DUPLICATE_SECONDS
 from disroom.adapters.nats.connection import NatsConnection
 from disroom.adapters.nats.errors import NatsError, NoAnswer, NobodyListens, NotConnected
 from disroom.adapters.nats.inbox import NO_RESPONDERS, STATUS, Inbox
@@ -28,6 +31,9 @@ from disroom.adapters.nats.message import Incoming
 
 TRY_SECONDS = 1.0
 GIVE_UP_SECONDS = 15.0
+AGAIN_SECONDS = DUPLICATE_SECONDS - GIVE_UP_SECONDS
+"""For so long after it was first published a message may be published again under its id."""
+
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
 SWEEP_SECONDS = 0.1
@@ -72,7 +78,21 @@ _decode = msgspec.json.Decoder(Acknowledged).decode
 
 
 class Publisher:
-    """Publishes for one instance; at most 4,096 messages are unacknowledged, others wait."""
+    """Publishes for one instance; at most 4,096 messages are unacknowledged, others wait.
+
+    Args:
+        connection: To NATS.
+        inbox: Where acknowledgements come.
+        echoes: Tells which messages have come back.
+        clock: The reactor, by which it waits.
+        most_in_flight: How many messages may be unacknowledged.
+        now: The time, seconds, by which it is too late for a try; of a clock that runs on while the
+            machine sleeps, as the stream's does.
+
+    Attributes:
+        entered_at: The time by that clock when the last one entered, or up to a sweep before: to
+            ask for it with each message would cost more than it is worth.
+    """
 
     _log = Logger()
 
@@ -83,11 +103,15 @@ class Publisher:
         echoes: Echoes,
         clock: IReactorTime,
         most_in_flight: int = MOST_IN_FLIGHT,
+        *,
+        now: Callable[[], float] = boot_time,
     ) -> None:
         self._connection = connection
         self._inbox = inbox
         self._echoes = echoes
         self._clock = clock
+        self.entered_at = 0.0
+        self._now = now
         self._free = most_in_flight
         self._turns: deque[Deferred[None]] = deque()
         # One timer for all: a timer each would cost more than the publish.
@@ -135,7 +159,7 @@ class Publisher:
                 again = self._finish(subject, payload, {MESSAGE_ID: message_id}, deadline, outcome)
                 self._on_the_side(again, done)
 
-        deadline = self._clock.seconds() + GIVE_UP_SECONDS
+        deadline = self.entered_at + GIVE_UP_SECONDS
         if echoed:
             self._echoes.expect(message_id, tried)
             give_up, reply = partial(self._echoes.give_up, message_id), ""
@@ -150,7 +174,7 @@ class Publisher:
             self._log.failure("While publishing")
             give_up()
         else:
-            self._watch(give_up)
+            self._tries.append((self._sweeps + TRY_SWEEPS, give_up))
 
     # For those who publish in a way of their own.
 
@@ -166,6 +190,8 @@ class Publisher:
 
     def enter(self, count: int = 1) -> bool:
         """Count so many messages as under way, if there may be as many; `leave` is to follow."""
+        if not self._sweep.running:
+            self._begin_to_sweep()
         if self._free < count:
             return False
         self._free -= count
@@ -227,7 +253,7 @@ class Publisher:
             payload: The message.
             message_id: Kept across tries, and by the caller across calls.
             headers: Besides the id.
-            deadline: When to give up, if that is before 15 s have passed.
+            deadline: When to give up, by the clock that is `now`, if it is before 15 s have passed.
 
         Raises:
             TooBig: It will never be taken.
@@ -235,7 +261,7 @@ class Publisher:
             GaveUp: It is too late.
         """
         all_headers = {MESSAGE_ID: message_id, **(headers or {})}
-        deadline = min(deadline, self._clock.seconds() + GIVE_UP_SECONDS)
+        deadline = min(deadline, self._now() + GIVE_UP_SECONDS)
         if not self.enter():
             await self._turn()
         return await self._finish(subject, payload, all_headers, deadline)
@@ -291,17 +317,19 @@ class Publisher:
                 client_fault = failure.status < 500 and failure.code not in PASSING
                 if failure.code in NO_ROOM or client_fault:
                     raise failure
-            if self._clock.seconds() + pause > deadline:
+            if self._now() + pause > deadline:
                 raise GaveUp("the message log did not answer") from failure
             await deferLater(self._clock, pause)
             pause = min(2 * pause, LONGEST_PAUSE)
             if not self._connection.connected:
                 await self._reconnected(deadline)
+            if self._now() > deadline:  # it stood still
+                raise GaveUp("the message log did not answer")
             failure = None
 
     async def _reconnected(self, deadline: float) -> None:
         try:
-            await self._connection.wait_connected(max(0.0, deadline - self._clock.seconds()))
+            await self._connection.wait_connected(max(0.0, deadline - self._now()))
         except NotConnected as error:
             raise GaveUp("the message log cannot be reached") from error
 
@@ -334,9 +362,14 @@ class Publisher:
         """Give a try up when it has had its time."""
         self._tries.append((self._sweeps + TRY_SWEEPS, give_up))
         if not self._sweep.running:
-            self._sweep.start(SWEEP_SECONDS, now=False)
+            self._begin_to_sweep()
+
+    def _begin_to_sweep(self) -> None:
+        self.entered_at = self._now()
+        self._sweep.start(SWEEP_SECONDS, now=False)
 
     def _give_up_tries(self) -> None:
+        self.entered_at = self._now()
         self._sweeps += 1
         while self._tries and self._tries[0][0] <= self._sweeps:
             _, give_up = self._tries.popleft()

@@ -12,12 +12,12 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from disroom.adapters.aio import TimedOut, within
+from disroom.adapters.boottime import boot_time
 from disroom.adapters.redis.address import RedisPlace
 from disroom.adapters.redis.connection import RedisConnection, RedisRefused, RedisUnavailable
 from disroom.adapters.redis.dialer import LinkFailure
 from disroom.adapters.redis.holdings import Holdings
 from disroom.adapters.redis.lease import RedisLease
-from disroom.adapters.redis.leaseclock import boot_time
 from disroom.adapters.redis.link import RedisLink
 from disroom.adapters.redis.reaping import Reaping
 from disroom.adapters.redis.reconciliation import Reconciliation

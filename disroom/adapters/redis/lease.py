@@ -21,13 +21,14 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from disroom.adapters.aio import TimedOut, within
+from disroom.adapters.boottime import boot_time
 from disroom.adapters.redis.connection import (
     CLUSTER,
     RedisConnection,
     RedisRefused,
     RedisUnavailable,
 )
-from disroom.adapters.redis.leaseclock import LeaseClock, boot_time
+from disroom.adapters.redis.leaseclock import LeaseClock
 from disroom.adapters.redis.reaping import Reaping
 from disroom.adapters.redis.reconciliation import Reconciliation
 from disroom.adapters.redis.scripts import (

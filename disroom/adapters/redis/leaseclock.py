@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-
-
-def boot_time() -> float:
-    """Seconds of a clock that runs on while the machine sleeps, where there is one."""
-    if hasattr(time, "CLOCK_BOOTTIME"):
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-    return time.monotonic()
 
 
 class LeaseClock:

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
+from disroom.adapters.boottime import boot_time
 from disroom.adapters.jetstream.log import JetStreamRoomLog
 from disroom.adapters.jetstream.stream import StreamSettings
 from disroom.adapters.nats.connection import NatsConnection
@@ -92,6 +93,21 @@ async def following(log: JetStreamRoomLog, recent: int = 0) -> Follower:
     return follower
 
 
+class Sleeper:
+    """The clock of a machine that can sleep: boot time, and what a test adds.
+
+    Attributes:
+        slept: For how many seconds it has.
+    """
+
+    def __init__(self) -> None:
+        self.slept = 0.0
+
+    def __call__(self) -> float:
+        """The time."""
+        return boot_time() + self.slept
+
+
 class MistakenConnection(NatsConnection):
     """A connection with a mistake in it.
 
@@ -148,6 +164,7 @@ class NatsLogs:
         apply: bool = False,
         clock: IReactorTime = reactor,
         connecting: type[NatsConnection] = NatsConnection,
+        now: Callable[[], float] = boot_time,
     ) -> JetStreamRoomLog:
         """Start an instance.
 
@@ -157,13 +174,16 @@ class NatsLogs:
             apply: Change the stream.
             clock: By which the log waits; its connection goes by the reactor.
             connecting: The kind of its connection.
+            now: By which it is too late to publish a message again.
         """
         connection = connecting(
             lambda: NatsSettings(urls),
             clock=reactor,
             instance_name=f"instance {len(self._logs) + 1}",
         )
-        log = JetStreamRoomLog(connection, settings or self.settings, clock=clock, apply=apply)
+        log = JetStreamRoomLog(
+            connection, settings or self.settings, clock=clock, apply=apply, now=now
+        )
         self.connections.append(connection)
         self._logs.append(log)
         await log.start()

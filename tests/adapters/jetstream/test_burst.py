@@ -20,6 +20,7 @@ from tests.adapters.jetstream.nats_log import (
     TEA,
     MistakenConnection,
     NatsLogs,
+    Sleeper,
     draft,
     following,
     settings_for,
@@ -212,6 +213,25 @@ async def test_a_log_that_is_away_costs_a_burst_no_more_than_one_message(
     burst = Burst(log, drafts(*TEXTS))
     await eventually(lambda: len(burst.told) == COUNT, 25.0)
     assert all(isinstance(result, NotStored) for result in burst.told)
+
+
+@promise
+async def test_nothing_is_published_again_after_the_machine_has_slept(
+    logs: NatsLogs, nats: NatsServer, proxy: NatsProxy
+) -> None:
+    """The stream may have forgotten the ids by then; what was not seen is said not to be stored."""
+    sleeper = Sleeper()
+    log = await logs.log(proxy.url, now=sleeper)
+    await following(log)
+    proxy.stall("to_client")
+    burst = Burst(log, drafts(*TEXTS))
+    await eventually(lambda: acts(proxy)[-1:] == [b"2"])
+    sleeper.slept = 3600.0
+    await eventually(lambda: len(burst.told) == COUNT)
+    proxy.flow()
+    assert all(isinstance(result, NotStored) for result in burst.told)
+    assert acts(proxy) == [b"0", *[b"1"] * (COUNT - 2), b"2"]
+    await eventually(lambda: stored(nats, logs) == TEXTS)
 
 
 @promise

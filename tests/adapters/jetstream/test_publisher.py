@@ -21,7 +21,7 @@ from disroom.adapters.nats.connection import NatsConnection
 from disroom.adapters.nats.inbox import Inbox
 from disroom.adapters.nats.message import Incoming
 from disroom.adapters.nats.settings import NatsSettings
-from tests.adapters.jetstream.nats_log import MistakenConnection
+from tests.adapters.jetstream.nats_log import MistakenConnection, Sleeper
 from tests.contract.witness import promise
 from tests.eventually import eventually, stand_still
 from tests.processes.nats import NatsServer
@@ -123,6 +123,7 @@ class Bench:
 
     def publisher(self, clock: IReactorTime = reactor, **options: Any) -> Publisher:
         """Make a publisher."""
+        options.setdefault("now", clock.seconds)
         made = Publisher(self.connection, self.inbox, self.echoes, clock, **options)
         self._publishers.append(made)
         return made
@@ -258,6 +259,37 @@ async def test_a_standstill_of_the_instance_has_nothing_sent_twice(bench: Bench)
     publishing = bench.publish(publisher)
     stand_still(1.5)
     assert (await publishing).seq == 1
+    assert bench.stream.published == [("m1", b"m1")]
+
+
+@promise
+async def test_nothing_is_published_again_after_the_machine_has_slept(bench: Bench) -> None:
+    """The stream may have forgotten the id by then, and would store the message twice."""
+    sleeper = Sleeper()
+    bench.stream.answers = [SILENCE]
+    publishing = bench.publish(bench.publisher(now=sleeper))
+    await eventually(lambda: bench.stream.published)
+    sleeper.slept = 3600.0
+    with pytest.raises(GaveUp):
+        await publishing
+    assert bench.stream.published == [("m1", b"m1")]
+
+
+@promise
+async def test_nor_where_it_slept_between_two_tries(bench: Bench) -> None:
+    """As while it waited for a connection."""
+    sleeper = Sleeper()
+    bench.stream.hold()
+    publishing = bench.publish(bench.publisher(now=sleeper))
+    await eventually(lambda: bench.stream.published)
+    bench.proxy.refuse()
+    bench.proxy.cut()
+    await eventually(lambda: bench.connection._waiting)
+    sleeper.slept = 3600.0
+    bench.proxy.accept()
+    with pytest.raises(GaveUp):
+        await publishing
+    assert bench.connection.connected
     assert bench.stream.published == [("m1", b"m1")]
 
 

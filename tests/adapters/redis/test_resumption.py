@@ -4,10 +4,10 @@ import secrets
 
 from twisted.internet import defer, reactor
 
+from disroom.adapters.boottime import boot_time
 from disroom.adapters.redis.address import RedisAddress
 from disroom.adapters.redis.holdings import Held
 from disroom.adapters.redis.instance import RedisInstance
-from disroom.adapters.redis.leaseclock import boot_time
 from disroom.adapters.redis.settings import RedisSettings
 from disroom.chat.names import Nick
 from tests.adapters.redis.redis_chat import (
