@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from disroom.chat.errors import NoRoom, NotInRoom, TooManyRooms
@@ -60,6 +61,7 @@ class Memberships:
     async def join(self, name: RoomName) -> Entered:
         """Enter a room, or make one that the user is in the current one.
 
+        Of one that the user is in, the list is as it has been told, which what is told next fits.
         Everything after the backlog in the answer reaches the member as events, without a seam.
 
         Raises:
@@ -72,7 +74,10 @@ class Memberships:
         nick = session.named()
         if name in self.occupied:
             room = self.current = self.occupied[name]
-            users = await hub.directory.users(room.name)
+            stale = (await hub.directory.users(room.name)).stale
+            users = replace(
+                room.listed(room.told(session.itself()), hub.limits.listed), stale=stale
+            )
             return Entered(room.name, nick, users, room.topic, None, hub.log.position(room.name))
         if len(self.occupied) >= hub.limits.rooms:
             raise TooManyRooms(hub.limits.rooms)

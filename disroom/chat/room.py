@@ -248,6 +248,10 @@ class Room:
         if known is not None:
             self._rename([replace(known, away=itself.away)], self._runtime.now())
 
+    def told(self, itself: Member) -> Member:
+        """Somebody who is in the room, with the mark that those here were told of."""
+        return self._moves.as_known(self.members.get(itself.session, itself))
+
     def listed(self, itself: Member, most: int) -> UserList:
         """Who is in the room as far as those here have been told, and the one who asks.
 

@@ -430,6 +430,11 @@ VERBS = st.sampled_from(
 )
 
 
+def listed_in(entered: Entered) -> dict[str, tuple[str, bool]]:
+    """Who is in a room by an answer: the nick, and whether it is away."""
+    return {m.session: (m.nick.display, m.away) for m in entered.users.members}
+
+
 class Visitor:
     """A user whose verbs are carried out one after the other, as a transport does it.
 
@@ -500,13 +505,14 @@ class Visitor:
         entered = await user.session.join(name)
         if not self.lost and self.user is user:
             self.look()
-            if entered.backlog is not None:
-                self.entered(entered)
+            if entered.backlog is None:  # it was in the room: the list is the one that it has
+                assert self.lists[name] in (None, listed_in(entered))
+            self.entered(entered)
 
     def entered(self, entered: Entered) -> None:
         """Take the list, and the backlog if there is one, from an answer."""
         name, users = entered.room, entered.users
-        listed = {m.session: (m.nick.display, m.away) for m in users.members}
+        listed = listed_in(entered)
         assert len(listed) == len(users.members) == users.total
         assert self.user.session.id in listed
         self.lists[name] = listed

@@ -309,6 +309,38 @@ def test_users_are_shown_as_last_known_while_presence_is_away(world: World) -> N
     assert not outcome(ann.session.users(None)).stale
 
 
+def test_who_joins_again_among_many_is_given_the_list_that_fits_what_follows() -> None:
+    """Where comings and goings are told later, the list is of those whom one was told of."""
+    world = World(window=lambda audience: 1.0 if audience > 1 else 0.0)
+    ann = world.one.user("ann", "tea")
+    bob, cat = world.one.user("bob", "tea"), world.one.user("cat", "tea")
+
+    def listed() -> list[str]:
+        users = outcome(ann.join("tea")).users
+        assert users.total == len(users.members)
+        return [f"{m.nick} away" if m.away else m.nick.display for m in users.members]
+
+    world.pass_time(2)
+    ann.story()
+    outcome(cat.leave("tea"))
+    outcome(bob.session.away("lunch"))
+    outcome(ann.session.away("lunch"))
+    assert ann.users() == ["ann", "bob"]
+    assert listed() == ["ann", "bob", "cat"]
+    outcome(cat.join("tea"))
+    world.pass_time(2)
+    assert ann.story() == ["#tea bob away, ann away"]
+    assert listed() == ["ann away", "bob away", "cat"]
+    outcome(cat.leave("tea"))
+    dan = world.one.user("dan", "tea")
+    assert listed() == ["ann away", "bob away", "cat"]
+    again = outcome(dan.join("tea"))
+    assert [m.nick.display for m in again.users.members] == ["ann", "bob", "dan", "cat"]
+    world.pass_time(2)
+    assert ann.story() == ["#tea -cat", "#tea +dan"]
+    assert listed() == ["ann away", "bob away", "dan"]
+
+
 def test_long_lists_are_cut_and_counted() -> None:
     """A list names as many as are listed at the most, and counts all."""
     world = world_of(listed=2)
