@@ -269,10 +269,11 @@ _MISFIT = re.compile(r"(.+) - at `\$\.(\w+)")
 def _in_words(why: str) -> str:
     """What msgspec says of a field, the name of the field first.
 
-    It quotes no value but that of an op that is none; one that is followed by another op, say.
+    It quotes no value but that of an op that is none or that another has followed, which is not
+    shown.
     """
     if why.startswith("Invalid value"):
-        return "op: no such op"
+        return "op: it is given twice, and not the same"
     if missing := _MISSING.match(why):
         return f"{missing[1]}: the field is missing"
     if misfit := _MISFIT.match(why):

@@ -214,11 +214,39 @@ def test_an_extension_type_is_skipped_or_refused() -> None:
     assert refusal(from_messagepack.decode(refused))[2] == "room: expected `str`, got `ext`"
 
 
+def in_both(*fields: tuple[str, Any]) -> tuple[Request, Request]:
+    """What is read of a map with these fields, some of them twice perhaps, in each encoding."""
+    pack, write = msgspec.msgpack.encode, msgspec.json.encode
+    packed = bytes([0x80 | len(fields)]) + b"".join(pack(k) + pack(v) for k, v in fields)
+    written = b",".join(write(k) + b":" + write(v) for k, v in fields)
+    return from_messagepack.decode(packed), from_json.decode(b"{%b}" % written)
+
+
 def test_of_fields_given_twice_the_last_counts() -> None:
     """Whichever encoding: there is one reading of it."""
-    twice = b"\x83\xa2op\xa4ping\xa2id\x01\xa2id\x02"
-    assert from_messagepack.decode(twice) == Request(2, commands.Ping())
-    assert from_json.decode(b'{"op":"ping","id":1,"id":2}') == Request(2, commands.Ping())
+    for request in (
+        *in_both(("op", "ping"), ("id", 1), ("id", 2)),
+        *in_both(("op", "ping"), ("op", "ping"), ("id", 2)),
+    ):
+        assert request == Request(2, commands.Ping())
+    for request in in_both(("op", "nick"), ("nick", "bob"), ("id", 1), ("nick", "alice")):
+        assert request == Request(1, commands.SetNick(ALICE))
+
+
+def test_of_fields_given_twice_each_must_fit_and_ops_must_be_the_same() -> None:
+    """Where it is not clear what is asked nothing is done, and the answer says why."""
+    twice = "op: it is given twice, and not the same"
+    for first, second, code, message in (
+        ("xyz", "ping", "bad-request", twice),
+        ("send", "ping", "bad-request", twice),
+        ("ping", "exit", "bad-request", twice),
+        ("exit", "ping", "bad-request", twice),
+        ("ping", "xyz", "unknown-command", "there is no op 'xyz'"),
+    ):
+        for request in in_both(("op", first), ("op", second), ("id", 4)):
+            assert refusal(request) == (4, code, message)
+    for request in in_both(("op", "nick"), ("nick", 5), ("nick", "bob"), ("id", 4)):
+        assert refusal(request)[:2] == (4, "bad-request")
 
 
 @pytest.mark.parametrize(
@@ -240,7 +268,8 @@ def test_half_an_emoji_in_json_is_a_replacement_character(escaped: str, text: st
 def test_an_op_that_is_none_is_not_quoted_as_it_stands() -> None:
     """Whatever is sent, and though another op follows it: an answer can be shown."""
     twice = b"\x83\xa2op\xa4p\x1b\x00\n\xa2op\x05\xa2id\x01"
-    assert refusal(from_messagepack.decode(twice)) == (1, "bad-request", "op: no such op")
+    message = "op: it is given twice, and not the same"
+    assert refusal(from_messagepack.decode(twice)) == (1, "bad-request", message)
     ops = [from_json.decode(b'{"op":"a\\u001b\\u202e","id":1}')]
     assert refusal(ops[0])[2] == r"there is no op 'a\x1b\u202e'"
 
