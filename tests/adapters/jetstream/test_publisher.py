@@ -16,8 +16,15 @@ from twisted.logger import capturedLogs
 
 from disroom.adapters.jetstream.api import Acknowledged, Outcome, Refused
 from disroom.adapters.jetstream.echoes import Echoes
-from disroom.adapters.jetstream.publisher import GaveUp, Publisher, TooBig, WentWrong
+from disroom.adapters.jetstream.publisher import (
+    GaveUp,
+    Publisher,
+    TooBig,
+    WentWrong,
+    outcome_of,
+)
 from disroom.adapters.nats.connection import NatsConnection
+from disroom.adapters.nats.errors import NatsError, NoAnswer, NobodyListens, NotConnected
 from disroom.adapters.nats.inbox import Inbox
 from disroom.adapters.nats.message import Incoming
 from disroom.adapters.nats.settings import NatsSettings
@@ -237,6 +244,25 @@ async def test_a_message_that_is_too_big_is_not_sent(bench: Bench) -> None:
         await bench.publish(publisher)
 
 
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (Incoming(b"r", b"", b'{"stream":"S","seq":7}', b""), Acknowledged(7)),
+        (Incoming(b"r", b"", json.dumps(FULL).encode(), b""), Refused),
+        (Incoming(b"r", b"", b"garbage", b""), NoAnswer),
+        (Incoming(b"r", b"", b"", b"NATS/1.0 503\r\n\r\n"), NobodyListens),
+        (Incoming(b"r", b"", b'{"seq":7}', b"NATS/1.0\r\nA: b\r\n\r\n"), Acknowledged(7)),
+        (NotConnected("the connection was lost"), NotConnected),
+    ],
+)
+def test_an_answer_says_what_became_of_a_message(
+    answer: Incoming | NatsError, outcome: Acknowledged | type[NatsError]
+) -> None:
+    """Whoever waits is told why not, so that it is tried again or not as that asks for."""
+    known = outcome_of(answer)
+    assert known == outcome if isinstance(outcome, Acknowledged) else type(known) is outcome
+
+
 @promise
 async def test_nobody_waits_for_ever(bench: Bench) -> None:
     """After about 15 s of silence a user is told; until then it is tried ever more slowly."""
@@ -446,19 +472,23 @@ async def test_a_live_copy_takes_the_place_of_an_acknowledgement(bench: Bench) -
 
 @promise
 async def test_a_live_copy_that_does_not_come_is_asked_for(bench: Bench) -> None:
-    """After a try's time the message is published again, and acknowledged."""
+    """After a try's time the message is published again, and acknowledged; then nothing ticks."""
     clock = Clock()
     echoed = Echoed(bench, clock)
     echoed.publish("m1")
     await eventually(lambda: len(bench.stream.published) == 1)
-    clock.advance(0.9)
+    clock.pump([0.05] * 18)
+    await bench.connection.flush(2.0)
     assert len(clock.getDelayedCalls()) == 1 and not echoed.told
+    assert len(bench.stream.published) == 1
     while not echoed.told:
         clock.advance(0.05)
         await bench.connection.flush(2.0)
     assert echoed.told == [Acknowledged(2)]
     assert bench.stream.published == [("m1", b"m1")] * 2
     assert echoed.replies() == [False, True]
+    clock.pump([0.05] * 40)
+    assert not clock.getDelayedCalls()
 
 
 @promise
