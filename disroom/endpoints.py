@@ -6,6 +6,9 @@ import re
 
 from disroom.config import Config, ConfigError
 
+ADMIN_INTERFACE = "127.0.0.1"
+"""Where the admin pages are unless it is said."""
+
 _ENDPOINT = re.compile(r"(tcp|tcp6|tls|ssl|unix|systemd|haproxy|fd):")
 
 _HOST_PORT = re.compile(
@@ -27,7 +30,7 @@ def admin_endpoint(address: str) -> str:
     Raises:
         ConfigError: It is no ``PORT``, ``HOST:PORT`` or endpoint string.
     """
-    return _endpoint("--admin", address, "127.0.0.1")
+    return _endpoint("--admin", address, ADMIN_INTERFACE)
 
 
 def web_endpoint(config: Config) -> str:
@@ -44,13 +47,39 @@ def is_proxied(endpoint: str) -> bool:
     return endpoint.startswith("haproxy:")
 
 
+def plain_ports(config: Config) -> list[tuple[str, str, int]]:
+    """Where the instance listens by mere ports: the option, the interface (empty: any), the port.
+
+    Raises:
+        ConfigError: An option is no ``PORT``, ``HOST:PORT`` or endpoint string.
+    """
+    server = config.server
+    found = [
+        (option, server.interface, port)
+        for option, port in (("--port", config.port), ("--telnet", server.telnet))
+        if port is not None
+    ]
+    for option, address, interface in (
+        ("--web", server.web, server.interface),
+        ("--admin", server.admin, ADMIN_INTERFACE),
+    ):
+        if address and not _ENDPOINT.match(address):
+            found.append((option, *_place(option, address, interface)))
+    return found
+
+
 def _endpoint(option: str, address: str, interface: str) -> str:
     if _ENDPOINT.match(address):
         return address
+    host, port = _place(option, address, interface)
+    return _tcp(port, host)
+
+
+def _place(option: str, address: str, interface: str) -> tuple[str, int]:
     parts = _HOST_PORT.fullmatch(address)
     if not parts or int(parts["port"]) > 65535:
         raise ConfigError(f"{option}: PORT, HOST:PORT or an endpoint was expected, not {address!r}")
-    return _tcp(int(parts["port"]), parts["v6"] or parts["host"] or interface)
+    return parts["v6"] or parts["host"] or interface, int(parts["port"])
 
 
 def _tcp(port: int, interface: str) -> str:

@@ -17,6 +17,7 @@ from disroom.adapters.redis.address import RedisSentinels, is_sentinel_url
 from disroom.brokers import BrokerError, check_state_dir
 from disroom.chat.text import clean
 from disroom.config import Config, ConfigError
+from disroom.endpoints import plain_ports
 from disroom.settings import most_connections
 
 CONNECT_SECONDS = 3.0
@@ -70,11 +71,9 @@ def check(config: Config) -> None:
         redis_at = _redis_addresses(redis.url)
         _check_reachable("NATS", "--nats", nats_at)
         _check_reachable("Redis", "--redis", redis_at)
-    web = int(config.server.web) if re.fullmatch("[0-9]{1,5}", config.server.web) else None
-    plain = (("--port", config.port), ("--telnet", config.server.telnet), ("--web", web))
-    for option, port in plain:
-        if port is not None:
-            _check_free(option, config.server.interface, port)
+    for option, interface, port in plain_ports(config):
+        moves = option != "--admin" and interface == config.server.interface != ""
+        _check_free(interface, port, f"{option} or --interface" if moves else option)
 
 
 def _check_readable(path: str) -> None:
@@ -95,16 +94,17 @@ def _check_certificates(option: str, endpoint: str) -> None:
         )
 
 
-def _check_free(option: str, interface: str, port: int) -> None:
+def _check_free(interface: str, port: int, choice: str) -> None:
     family = socket.AF_INET6 if ":" in interface else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((interface, port))
-        except OSError as error:
+        except (OSError, TypeError) as error:  # the latter where DNS has no such name
+            reason = error.strerror if isinstance(error, OSError) else "not the name of a host"
             raise ConfigError(
-                f"cannot listen on {interface or 'any address'}, port {port}: {error.strerror}; "
-                f"choose another {option}{' or --interface' if interface else ''}"
+                f"cannot listen on {interface or 'any address'}, port {port}: {reason}; "
+                f"choose another {choice}"
             ) from error
 
 

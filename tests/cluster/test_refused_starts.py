@@ -314,6 +314,7 @@ def test_a_taken_port(option: str, launch: Launch) -> None:
         value = f"tcp:{port}:interface=127.0.0.1" if option == "--listen" else str(port)
         line = refusal(launch(f"{option}={value}", "--interface=127.0.0.1"))
     assert "cannot listen on" in line and str(port) in line and "Address already in use" in line
+    assert option == "--listen" or f"; choose another {option}" in line
 
 
 def test_places_that_cannot_be_listened_on(launch: Launch) -> None:
