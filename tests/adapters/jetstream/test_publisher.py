@@ -85,7 +85,7 @@ class Stream:
         else:
             self._seq += 1
             answer = {"stream": "S", "seq": self._seq}
-        if answer != SILENCE:
+        if answer != SILENCE and message.reply:
             data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             Deferred.fromCoroutine(self._connection.publish(message.reply, data))
 
