@@ -13,8 +13,15 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from disroom.adapters.jetstream.api import Batch, JetStream, Stored
-from disroom.adapters.jetstream.history import LATE_GUESSES, Bracket, RoomReader, enough
+from disroom.adapters.jetstream.api import NO_LEADER_NOW, Batch, JetStream, Refused, Stored
+from disroom.adapters.jetstream.history import (
+    LAG_PAUSES,
+    LATE_GUESSES,
+    Bracket,
+    RoomReader,
+    enough,
+)
+from disroom.adapters.nats.errors import NatsError, NoAnswer, NobodyListens
 from disroom.chat.names import RoomName
 from disroom.chat.stored import Page
 from tests.adapters.jetstream.nats_log import (
@@ -253,3 +260,61 @@ def test_what_may_have_been_removed_is_told(first_seq: int, most: int, lost_befo
     missed = stream.read(lambda reader: reader.missed("room", last=10, base=20, need=60), most)
     assert [message.seq for message in missed.messages] == [50, 60]
     assert missed.lost_before == lost_before
+
+
+class FalteringReplicas(LaggingReplicas):
+    """Replicas of which some do not answer, and perhaps no leader.
+
+    Args:
+        seqs: The room's.
+        faults: What the next requests to a replica meet.
+        leaderless: What those to the leader meet, if anything.
+    """
+
+    def __init__(
+        self, seqs: Sequence[int], faults: Sequence[NatsError], leaderless: NatsError | None = None
+    ) -> None:
+        super().__init__(seqs, itertools.repeat(0))
+        self._faults = list(faults)
+        self._leaderless = leaderless
+
+    async def direct(self, stream: str, query: Mapping[str, Any], *, seconds: float = 0.0) -> Batch:
+        """Answer as a replica, or do not."""
+        if self._faults:
+            raise self._faults.pop(0)
+        if "multi_last" in query:
+            return Batch((stored(self.seqs[-1]),))
+        return await super().direct(stream, query, seconds=seconds)
+
+    async def from_leader(
+        self, stream: str, query: Mapping[str, Any], *, seconds: float = 0.0
+    ) -> Stored | None:
+        """Answer as the leader, or do not."""
+        if self._leaderless is not None:
+            raise self._leaderless
+        return await super().from_leader(stream, query, seconds=seconds)
+
+
+def test_a_replica_that_does_not_answer_is_not_the_last_word() -> None:
+    """A history is read though one node has just died: another one is asked."""
+    stream = FalteringReplicas([50, 60], [NoAnswer("dead")])
+    page, older = stream.read(lambda reader: reader.page("room", 9, None, 60))
+    assert ([message.seq for message in page], older) == ([50, 60], False)
+
+
+def test_where_no_replica_listens_the_leader_is_asked() -> None:
+    """What was missed is read, in the middle of an upgrade, say."""
+    stream = FalteringReplicas([50, 60], [NobodyListens("none")] * (len(LAG_PAUSES) + 1))
+    messages = stream.read(lambda reader: reader.forward("room", 1, 60))
+    assert [message.seq for message in messages] == [50, 60]
+
+
+@pytest.mark.parametrize(
+    "why", [NoAnswer("dead"), NobodyListens("none"), Refused(503, NO_LEADER_NOW, "no leader")]
+)
+def test_without_a_leader_a_replica_tells_the_newest(why: NatsError) -> None:
+    """Rooms can be entered during an election; that it may not be the newest is known."""
+    stream = FalteringReplicas([50, 60], [], leaderless=why)
+    newest, from_leader = stream.read(lambda reader: reader.newest("room"))
+    assert newest is not None
+    assert (newest.seq, from_leader) == (60, False)
