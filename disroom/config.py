@@ -31,6 +31,13 @@ DEFAULT_PORT = 8080
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1)]
+Name = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9_-]{1,32}\Z",
+        description="a name of 1 to 32 letters A to Z and a to z, digits, _ and -",
+    ),
+]
 
 
 class ConfigError(ValueError):
@@ -97,8 +104,8 @@ class Redis(_Section, frozen=True):
 class Stream(_Section, frozen=True):
     """What the stream keeps, and for how long."""
 
-    name: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,32}$")] = "DISROOM"
-    subjects: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,32}$")] = "disroom"
+    name: Name = "DISROOM"
+    subjects: Name = "disroom"
     replicas: Annotated[int, Meta(ge=1, le=5)] = 1
     retention: Literal["limits", "interest"] = "limits"
     max_age: Duration = Duration(7 * 86400)
@@ -268,11 +275,24 @@ def _set(tree: dict[str, Any], key: str, value: Any) -> None:
 
 def _in_words(error: msgspec.ValidationError) -> str:
     text, _, path = str(error).partition(" - at `")
+    key = path.rstrip("`").removeprefix("$.")
+    if text.startswith("Invalid enum value") or " matching regex " in text:
+        text = f"{_values(key)} was expected"
     if expected := _EXPECTED.match(text):
         kinds = [_KINDS.get(kind, kind) for kind in expected[1].split(" | ") if kind != "null"]
         bound = f" {_BOUNDS[expected[2]]} {expected[3]}" if expected[2] else ""
         text = f"{' or '.join(kinds)}{bound} was expected"
-    return f"{path.rstrip('`').removeprefix('$.')}: {text}" if path else text
+    return f"{key}: {text}" if key else text
+
+
+def _values(key: str) -> str:
+    """What a key that takes few values, or names alone, may be."""
+    kind: Any = Config
+    for part in key.split("."):
+        kind = typing.get_type_hints(kind, include_extras=True)[part]
+    if typing.get_origin(kind) is Literal:
+        return " or ".join(repr(value) for value in typing.get_args(kind))
+    return str(kind.__metadata__[0].description)
 
 
 def _check(config: Config) -> None:
