@@ -10,10 +10,10 @@ import re
 import socket
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo
 
-from disroom.adapters.redis.address import RedisSentinels, is_sentinel_url
+from disroom.adapters.redis.address import RedisAddress, RedisSentinels, is_sentinel_url
 from disroom.brokers import BrokerError, check_state_dir
 from disroom.chat.text import clean
 from disroom.config import Config, ConfigError
@@ -27,7 +27,8 @@ SHORTEST_LEASE = 2.0
 SHORTEST_SETTLE = 0.1
 
 _NATS_PORT = 4222
-_REDIS_PORT = 6379
+_NATS_KINDS = "nats:// or tls://"
+_REDIS_KINDS = "redis://, rediss://, unix:// or sentinel://"
 
 
 def check(config: Config) -> None:
@@ -109,49 +110,60 @@ def _check_free(interface: str, port: int, choice: str) -> None:
 
 
 def _nats_address(url: str) -> tuple[str, int]:
-    parts = _split(url if "://" in url else f"nats://{url}")
-    if parts is None or parts.scheme not in ("nats", "tls") or not parts.hostname:
-        raise _no_url("nats", "nats:// or tls://", url)
+    parts = _split("nats", _NATS_KINDS, url if "://" in url else f"nats://{url}")
+    if parts.scheme not in ("nats", "tls") or not parts.hostname:
+        raise _no_url("nats", _NATS_KINDS, url)
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise ConfigError(f"--nats: {_shown(url)}: there is nothing to say after the host and port")
     return parts.hostname, parts.port or _NATS_PORT
 
 
 def _redis_addresses(url: str) -> Sequence[tuple[str, int] | str]:
     """Where to look; of Sentinels one is enough, and where Redis itself is they say later."""
-    if is_sentinel_url(url):
-        try:
+    if not is_sentinel_url(url):
+        parts = _split("redis", _REDIS_KINDS, url)
+        unix = parts.scheme == "unix" and parts.path
+        if not unix and (parts.scheme not in ("redis", "rediss") or not parts.hostname):
+            raise _no_url("redis", _REDIS_KINDS, url)
+    try:
+        if is_sentinel_url(url):
             return [(each.host, each.port) for each in RedisSentinels.parse(url).addresses]
-        except ValueError as error:
-            raise ConfigError(f"--redis: {error}") from None
-    parts = _split(url)
-    if parts and parts.scheme == "unix" and parts.path:
-        return [unquote(parts.path)]
-    if parts is None or parts.scheme not in ("redis", "rediss") or not parts.hostname:
-        raise _no_url("redis", "redis://, rediss://, unix:// or sentinel://", url)
-    return [(parts.hostname, parts.port or _REDIS_PORT)]
+        address = RedisAddress.parse(url)
+    except ValueError as error:
+        raise ConfigError(f"--redis: {error}") from None
+    return [address.path or (address.host, address.port)]
 
 
-def _split(url: str) -> SplitResult | None:
-    """Take a URL apart; None for what is none."""
+def _split(option: str, kinds: str, url: str) -> SplitResult:
+    """Take a URL apart, with a port that is one."""
     try:
         parts = urlsplit(url)
+    except ValueError:
+        raise _no_url(option, kinds, url) from None
+    # A password with a `/`, `?` or `#` ends the host's part, and would be taken for the host.
+    if parts.netloc and "@" in parts.path + parts.query + parts.fragment:
+        raise _no_url(option, kinds, url)
+    try:
         parts.port  # noqa: B018 - raises where it is no number up to 65535
     except ValueError:
-        return None
-    # A password with a `/`, `?` or `#` ends the host's part, and would be taken for the host.
-    behind = parts.path + parts.query + parts.fragment
-    return None if parts.netloc and "@" in behind else parts
+        port = "the port must be a number up to 65535"
+        raise ConfigError(f"--{option}: {_shown(url)}: {port}") from None
+    return parts
 
 
 def _no_url(option: str, kinds: str, url: str) -> ConfigError:
     """Show the URL without what may be a password, whatever is wrong with it."""
+    reason = f"--{option}: not a {kinds} URL: {_shown(url)}"
+    if "@" in url:
+        apart = f"give that apart, as DISROOM_{option.upper()}_PASSWORD"
+        reason += f" (if it is for the password, {apart})"
+    return ConfigError(reason)
+
+
+def _shown(url: str) -> str:
     head, at, tail = url.rpartition("@")
-    if not at:
-        return ConfigError(f"--{option}: not a {kinds} URL: {url}")
     scheme = re.match("[a-z+]+://", head)
-    return ConfigError(
-        f"--{option}: not a {kinds} URL: {scheme[0] if scheme else ''}...@{tail} (if it is for the "
-        f"password, give that apart, as DISROOM_{option.upper()}_PASSWORD)"
-    )
+    return f"{scheme[0] if scheme else ''}...@{tail}" if at else url
 
 
 def _check_reachable(broker: str, option: str, addresses: Iterable[tuple[str, int] | str]) -> None:

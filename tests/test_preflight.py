@@ -73,7 +73,18 @@ def refusal(tmp_path: Path, *options: str) -> str:
             ["--nats=nats://a..b", "--redis=redis://a"],
             "cannot reach NATS at a..b:4222 (not the name of a host): start it, or correct --nats",
         ),
-        (["--nats=nats://a:x", "--redis=redis://a"], "--nats: not a nats:// or tls:// URL"),
+        (
+            ["--nats=nats://a:x", "--redis=redis://a"],
+            "--nats: nats://a:x: the port must be a number up to 65535",
+        ),
+        (
+            ["--nats=u:secret@a:99999", "--redis=redis://a"],
+            "--nats: nats://...@a:99999: the port must be a number up to 65535",
+        ),
+        (
+            ["--nats=nats://a?tls=1", "--redis=redis://a"],
+            "--nats: nats://a?tls=1: there is nothing to say after the host and port",
+        ),
         (
             ["--nats=nats://a", "--redis=sentinel://a"],
             "--redis: sentinel://a: the master's name is",
@@ -151,7 +162,6 @@ def test_variables(
         (f"redis://{SECRET}?x@host", "redis://...@host"),
         (f"redis://{SECRET}#x@host", "redis://...@host"),
         (f"redis://:{SECRET}[x@host", "redis://...@host"),
-        (f"redis://:{SECRET}@host:x", "redis://...@host:x"),
     ],
 )
 def test_secrets_in_urls(url: str, shown: str) -> None:
@@ -169,6 +179,26 @@ def test_a_password_in_a_list_of_urls() -> None:
     with pytest.raises(ConfigError) as refused:
         check(Config(nats=Nats(url=urls), redis=Redis(url="redis://127.0.0.1")))
     assert "nats://...@b:x" in str(refused.value) and SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("redis://u:pw@host:x", "redis://...@host:x: the port must be a number up to 65535"),
+        ("rediss://host:99999", "rediss://host:99999: the port must be a number up to 65535"),
+        ("redis://host?x=1&db=2", "redis://host: unknown option x"),
+        ("unix:///run/redis.sock?db=2&y", "unix:///run/redis.sock: unknown option y"),
+        ("redis://host/tea", "redis://host/tea: the database must be a number"),
+        ("unix:///run/redis#1.sock", "unix:///run/redis#1.sock: a # is written %23"),
+    ],
+)
+def test_parts_of_urls(url: str, words: str) -> None:
+    """What is wrong within a URL is said before anybody looks whether there is a Redis."""
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        nats = Nats(url=(f"127.0.0.1:{one.getsockname()[1]}",))
+        with pytest.raises(ConfigError) as refused:
+            check(Config(nats=nats, redis=Redis(url=url)))
+    assert str(refused.value) == f"--redis: {words}"
 
 
 def test_a_file_of_each_kind() -> None:

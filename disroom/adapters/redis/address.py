@@ -100,6 +100,8 @@ class RedisAddress:
             numbers = query.pop("db", ["0"])
         else:
             raise ValueError(f"{shown}: not a redis://, rediss://, unix:// or sentinel:// URL")
+        if parts.fragment:
+            raise ValueError(f"{shown}: a # is written %23")
         if query:
             raise ValueError(f"{shown}: unknown option {', '.join(sorted(query))}")
         if not re.fullmatch(r"[0-9]{1,9}", numbers[-1]):
