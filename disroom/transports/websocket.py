@@ -59,6 +59,18 @@ _CODES: dict[type[ChatError], Code] = {
 """Of what a connection is closed for; of anything else it is POLICY."""
 
 
+class BadWebSocket(BadFrame):
+    """What was sent is no WebSocket, or no message of the client's kind.
+
+    Attributes:
+        close_code: What the connection is closed with.
+    """
+
+    def __init__(self, closed: Closed) -> None:
+        ChatError.__init__(self, f"{closed.fault}; connect again")
+        self.close_code = closed.code
+
+
 class Formats:
     """What encodes for all WebSocket clients of an instance."""
 
@@ -73,7 +85,7 @@ class _Speech(Peer):
     async def obey(self, item: Any) -> None:
         """Carry out one request, or close where the client does."""
         if isinstance(item, Closed):
-            await self._client.drop(close_frame(item.code, item.fault))
+            await self._client.drop(close_frame(item.code))
         else:
             await super().obey(item)
 
@@ -82,10 +94,20 @@ class _Speech(Peer):
         return super().farewell(error) + _close(error)
 
 
+def _end(closed: Closed) -> Closed | ChatError:
+    """What is left to carry out where nothing more is read; an error, unless the client closes."""
+    if closed.code is Code.TOO_BIG:
+        return FrameTooLong(MOST_BYTES)
+    return BadWebSocket(closed) if closed.fault else closed
+
+
 def _close(error: ChatError | None) -> bytes:
     if error is None:
         return close_frame(Code.NORMAL)
-    return close_frame(_CODES.get(type(error), Code.POLICY), f"{error.code}: {error.message}")
+    code = _CODES.get(type(error), Code.POLICY)
+    if isinstance(error, BadWebSocket):
+        code = error.close_code
+    return close_frame(code, f"{error.code}: {error.message}")
 
 
 class WebSocketProtocol(Protocol):
@@ -144,7 +166,7 @@ class WebSocketProtocol(Protocol):
                 self._client.heard()
                 if kind is not self._kind:
                     why = Closed(Code.UNSUPPORTED, "messages are all text or all binary")
-                    self._client.end_with(why)
+                    self._client.end_with(BadWebSocket(why))
                     return
                 requests = from_json if kind is Opcode.TEXT else from_messagepack
                 self._client.put(message, last=requests.may_exit(message))
@@ -152,8 +174,7 @@ class WebSocketProtocol(Protocol):
         if pongs:
             self._client.outbox.write_first(pongs)
         if closed := self._decoder.closed:
-            too_long = closed.code is Code.TOO_BIG
-            self._client.end_with(FrameTooLong(MOST_BYTES) if too_long else closed)
+            self._client.end_with(_end(closed))
         else:
             self._client.intake.took_overhead(self._decoder.take_overhead())
 

@@ -189,4 +189,5 @@ class WebSocketDecoder:
         if self._connection.state.name == "REMOTE_CLOSING":
             return Closed(Code.NORMAL)
         code = Code(event.code)
-        return Closed(code, "text is not UTF-8" if code is Code.NOT_UTF8 else event.reason or "")
+        fault = "text is not UTF-8" if code is Code.NOT_UTF8 else event.reason
+        return Closed(code, fault or "the protocol was broken")

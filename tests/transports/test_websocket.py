@@ -246,7 +246,13 @@ def test_the_kinds_do_not_mix(house: WebHouse) -> None:
     """The first message said which one it is."""
     browser = house.member("alice")
     browser.send({"op": "ping", "id": 9}, binary=True)
-    assert browser.close_code == 1003
+    (goodbye,) = browser.read()
+    assert goodbye == {
+        "type": "goodbye",
+        "code": "bad-frame",
+        "message": "messages are all text or all binary; connect again",
+    }
+    assert browser.closing and browser.closing.code == 1003
     assert browser.transport.disconnecting
 
 
@@ -297,14 +303,35 @@ def test_fragments_are_one_message(house: WebHouse) -> None:
         (b"\xf1\x80\0\0\0\0", 1002),
     ],
 )
-def test_what_breaks_the_protocol_closes_with_its_code(
-    house: WebHouse, data: bytes, code: int
+@pytest.mark.parametrize("binary", [False, True])
+def test_what_breaks_the_protocol_closes_with_a_goodbye_and_its_code(
+    house: WebHouse, data: bytes, code: int, binary: bool
 ) -> None:
-    """Not masked, not UTF-8, continuing nothing, with reserved bits."""
-    browser = house.member("alice")
+    """Not masked, not UTF-8, continuing nothing, with reserved bits: in the client's own kind."""
+    browser, other = house.browser(), house.member("bob", "tea")
+    browser.send({"op": "hello", "id": 1, "nick": "alice"}, binary=binary)
+    browser.send({"op": "join", "id": 2, "room": "tea"}, binary=binary)
+    browser.read()
+    other.read()
     browser.type(data)
-    assert browser.close_code == code
+    (goodbye,) = browser.read()
+    assert (goodbye["type"], goodbye["code"]) == ("goodbye", "bad-frame")
+    assert browser.closing and browser.closing.code == code
+    reason = f"bad-frame: {goodbye['message']}"
+    assert browser.closing.reason == reason and len(reason) > len("bad-frame: ; connect again")
     assert browser.transport.disconnecting
+    left = [(m["type"], m.get("reason")) for m in other.read()]
+    assert left == [("left", "bad frame")]
+
+
+def test_what_a_client_closes_itself_is_answered_with_a_close_alone(house: WebHouse) -> None:
+    """As a connection that was lost: its session can be resumed."""
+    browser, other = house.member("alice", "tea"), house.member("bob", "tea")
+    browser.read()
+    browser.type(browser.wire.send(CloseConnection(1000)))
+    assert browser.read() == []
+    assert browser.closing and browser.closing.code == 1000
+    assert [m["type"] for m in other.read()] == ["away"]
 
 
 @pytest.mark.parametrize(
