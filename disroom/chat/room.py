@@ -30,7 +30,7 @@ from disroom.chat.names import RoomName
 from disroom.chat.presence import Change, Roster
 from disroom.chat.replies import UserList
 from disroom.chat.ring import Ring
-from disroom.chat.sightings import Sightings
+from disroom.chat.sightings import CLOCKS_SECONDS, Sightings
 from disroom.chat.stored import Held, Page, Replay, Topic
 from disroom.chat.versions import Versions
 
@@ -176,7 +176,8 @@ class Room:
                     self._moves.came(member, at)
                 self.members[member.session] = member
             elif seen_at is not None:  # without its mark, and under a nick it had before, perhaps
-                nick = member.nick if seen_at < at else self.members[member.session].nick
+                later = seen_at >= at + CLOCKS_SECONDS  # and a change that brings its nick follows
+                nick = self.members[member.session].nick if later else member.nick
                 renamed.append(replace(member, nick=nick))
         self._rename(renamed, at)
 

@@ -270,6 +270,15 @@ def test_who_was_shown_under_a_former_nick_is_renamed_by_the_news_of_its_coming(
     assert not tea.ann.take()
 
 
+@pytest.mark.parametrize("ahead", [0.0, CLOCKS_SECONDS / 2])
+def test_a_clock_that_is_a_little_ahead_keeps_nobody_under_a_former_nick(ahead: float) -> None:
+    """Who speaks, is renamed, leaves and comes back at once has the nick that it came back with."""
+    tea = Tearoom()
+    tea.say("cat", age=-ahead)
+    tea.change(11, joined=(person("cat", "tom"),))
+    assert str(tea.room.members["cat"].nick) == "tom"
+
+
 def test_a_user_list_is_in_the_order_of_joining() -> None:
     """Lists keep their order when somebody is renamed, so that people find each other."""
     tea = Tearoom()
