@@ -168,9 +168,19 @@ class Hub:
         self.stopping = True
 
     def tick(self) -> None:
-        """Do what is due; to be called about twice a second."""
+        """Do what is due; to be called about twice a second.
+
+        Raises:
+            Exception: What went wrong first, once all the others have had their turn.
+        """
         now = self.runtime.monotonic()
-        for session in tuple(self.sessions.values()):
-            session.tick(now)
-        self.replays.tick()
-        self.rooms.tick()
+        due = [partial(session.tick, now) for session in self.sessions.values()]
+        due += [partial(self.replays.tick), partial(self.rooms.tick)]
+        failures = []
+        for tick in due:
+            try:
+                tick()
+            except Exception as failure:
+                failures.append(failure)
+        if failures:
+            raise failures[0]

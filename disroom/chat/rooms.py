@@ -97,9 +97,14 @@ class Rooms:
             await followed.opened.wait()
         if followed.failure:
             raise StoreUnavailable from followed.failure
-        await self._histories.refresh(followed.room)
-        while followed.introducing is not None:
-            await followed.introducing.wait()
+        try:
+            await self._histories.refresh(followed.room)
+            while followed.introducing is not None:
+                await followed.introducing.wait()
+        except BaseException:
+            followed.joining -= 1
+            self.left(name)
+            raise
         if not followed.room.version:
             followed.introducing = self._runtime.signal()
         return followed.room

@@ -19,6 +19,7 @@ from disroom.chat.errors import (
 from disroom.chat.events import (
     Delayed,
     Draft,
+    Event,
     Failed,
     Gap,
     Joined,
@@ -403,6 +404,44 @@ def test_a_room_that_nobody_has_foreseen_to_fail_is_opened_anew(world: World, st
     outcome(ann.join("tea"))
     outcome(ann.say("hi"))
     assert ann.story()[-1] == "#tea ann: hi"
+
+
+def test_a_room_is_not_kept_for_who_fails_to_enter_for_a_reason_that_nobody_has_foreseen(
+    world: World,
+) -> None:
+    """Once the last one has left, the instance does not go on reading the room for nobody."""
+    ann, bob = world.one.user("ann", "tea"), world.one.user("bob")
+    outcome(ann.say("hi"))
+    room = world.one.hub.room(TEA)
+    assert room is not None
+    room.removed(None)
+    world.one.gate.fail("history", ValueError("strange"))
+    with pytest.raises(ValueError, match="strange"):
+        outcome(bob.join("tea"))
+    assert world.one.log.followed == {TEA}
+    outcome(ann.leave())
+    assert not world.one.log.followed
+
+
+class Broken(Client):
+    """A client that fails at whatever it is told."""
+
+    def deliver(self, event: Event) -> None:
+        """Fail."""
+        raise ZeroDivisionError
+
+
+def test_one_session_that_fails_keeps_nobody_else_waiting(world: World) -> None:
+    """What time brings to the others comes in the same round; that one fails is not hidden."""
+    bad = world.one.user("bad", "tea")
+    bad.session.member = Broken()
+    ann = world.one.user("ann", "pot")
+    world.one.gate.hold("append")
+    outcome(bad.say("hi"))
+    outcome(ann.say("hi"))
+    with pytest.raises(ZeroDivisionError):
+        world.pass_time(2)
+    assert ann.story() == ["delayed"]
 
 
 def test_many_sessions_and_ticks_do_no_harm_without_rooms() -> None:
