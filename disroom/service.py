@@ -13,8 +13,10 @@ from typing import Any, Protocol
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.error import ReactorNotRunning
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
+
+from disroom.rounds import Rounds
 
 STOP_SECONDS = 4.5
 """All of stopping; a stop that hangs would hang twistd, which ignores a second SIGTERM."""
@@ -164,44 +166,27 @@ class Steps:
 
 
 class Periodic:
-    """A part that does something every so often, one round after the other.
+    """A part that does something every so often; see `Rounds`.
 
     Args:
         name: For the log.
         seconds: From the start of one round to that of the next.
-        work: One round; what it raises is logged, and the next round comes all the same.
+        work: One round.
     """
-
-    _log = Logger()
 
     def __init__(
         self, reactor: Any, name: str, seconds: float, work: Callable[[], Awaitable[None] | None]
     ) -> None:
-        self._name = name
         self._seconds = seconds
-        self._work = work
-        self._loop = LoopingCall(self._round)
-        self._loop.clock = reactor
+        self._rounds = Rounds(reactor, name, work)
 
     async def start(self) -> None:
         """Begin with the first round."""
-        self._loop.start(self._seconds)
+        self._rounds.start(self._seconds, now=True)
 
     async def stop(self) -> None:
         """Begin no further round."""
-        if self._loop.running:
-            self._loop.stop()
-
-    def _round(self) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._guarded())
-
-    async def _guarded(self) -> None:
-        try:
-            waiting = self._work()
-            if waiting is not None:
-                await waiting
-        except Exception:
-            self._log.failure("{what} failed", what=self._name)
+        self._rounds.stop()
 
 
 async def _within(work: Awaitable[None], seconds: float, reactor: Any) -> None:

@@ -21,7 +21,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import msgspec
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -32,6 +31,7 @@ from disroom.adapters.jetstream.stream import StreamKeeper, StreamSettings, Stre
 from disroom.adapters.nats.connection import NatsConnection
 from disroom.adapters.nats.errors import NatsError, NotConnected
 from disroom.adapters.nats.message import Incoming
+from disroom.rounds import Rounds
 
 TICK_SECONDS = 0.25
 LIVE_SECONDS = 0.25
@@ -102,8 +102,7 @@ class Lookout:
         self._at_once = False
         self._comparing: Deferred[None] | None = None
         self._losses = Losses(feeds)
-        self._ticking = LoopingCall(self._tick)
-        self._ticking.clock = clock
+        self._ticking = Rounds(clock, "Looking after what is stored", self._tick)
         connection.watch(connected=self._connected, lost=lambda: None)
 
     def start(self, state: StreamState) -> None:
@@ -111,7 +110,7 @@ class Lookout:
         self._is(state)
         self._compare_at = self._clock.seconds() + COMPARE_SECONDS
         self._connection.subscribe(self._subject, self._announced)
-        self._ticking.start(TICK_SECONDS, now=False)
+        self._ticking.start(TICK_SECONDS)
 
     def _is(self, state: StreamState) -> None:
         self.created, self.position = state.created, state.last_seq

@@ -16,7 +16,7 @@ from functools import partial
 import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from disroom.adapters.aio import TimedOut, within
@@ -28,6 +28,7 @@ from disroom.adapters.nats.connection import NatsConnection
 from disroom.adapters.nats.errors import NatsError, NoAnswer, NobodyListens, NotConnected
 from disroom.adapters.nats.inbox import NO_RESPONDERS, STATUS, Inbox
 from disroom.adapters.nats.message import Incoming
+from disroom.rounds import Rounds
 
 TRY_SECONDS = 1.0
 GIVE_UP_SECONDS = 15.0
@@ -117,13 +118,11 @@ class Publisher:
         # One timer for all: a timer each would cost more than the publish.
         self._tries: deque[tuple[int, Callable[[], None]]] = deque()
         self._sweeps = 0
-        self._sweep = LoopingCall(self._give_up_tries)
-        self._sweep.clock = clock
+        self._sweep = Rounds(clock, "Giving up tries", self._give_up_tries)
 
     def stop(self) -> None:
         """Let the timer go; what is unacknowledged is given up by its callers."""
-        if self._sweep.running:
-            self._sweep.stop()
+        self._sweep.stop()
 
     def store(
         self,
@@ -366,7 +365,7 @@ class Publisher:
 
     def _begin_to_sweep(self) -> None:
         self.entered_at = self._now()
-        self._sweep.start(SWEEP_SECONDS, now=False)
+        self._sweep.start(SWEEP_SECONDS)
 
     def _give_up_tries(self) -> None:
         self.entered_at = self._now()

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -24,6 +24,7 @@ from disroom.adapters.nats.link import NatsLink
 from disroom.adapters.nats.message import Incoming
 from disroom.adapters.nats.settings import NatsSettings
 from disroom.adapters.nats.subscription import NatsSubscription
+from disroom.rounds import Rounds
 
 START_SECONDS = 10.0
 RETRY_SECONDS = 0.25
@@ -72,8 +73,7 @@ class NatsConnection:
         self._link: NatsLink | None = None
         self._link_ended: Deferred[None] = Deferred()
         self._keeping: Deferred[None] | None = None
-        self._look = LoopingCall(self._look_after_link)
-        self._look.clock = clock
+        self._look = Rounds(clock, "Looking after the connection to NATS", self._look_after_link)
 
     async def start(self) -> None:
         """Connect, within 10 s.
@@ -103,13 +103,12 @@ class NatsConnection:
                 await deferLater(self._clock, RETRY_SECONDS)
         self._keeping = Deferred.fromCoroutine(self._keep())
         self._keeping.addErrback(self._keeping_ended)
-        self._look.start(LOOK_SECONDS, now=False)
+        self._look.start(LOOK_SECONDS)
 
     async def stop(self) -> None:
         """Disconnect, within about a second; does not raise, and may be called in any state."""
         self._stopped = True
-        if self._look.running:
-            self._look.stop()
+        self._look.stop()
         if self._keeping is not None:
             self._keeping.cancel()
         link = self._drop_link()

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from disroom.adapters.aio import TimedOut, within
@@ -25,6 +25,7 @@ from disroom.adapters.redis.scripts import Moved, PresenceScripts, Reply, news_o
 from disroom.adapters.redis.settings import RedisSettings
 from disroom.adapters.redis.settling import SETTLE_MARGIN
 from disroom.chat.interfaces import IPresenceWatcher
+from disroom.rounds import Rounds
 
 _log = Logger()
 
@@ -115,13 +116,12 @@ class RedisInstance:
             prepare=self._subscribe,
             published=self._published,
         )
+        self._renewing = Rounds(reactor, "Renewing the lease in Redis", self.lease.tick)
         self._loops = {
-            LoopingCall(self._tick): settings.tick,
-            LoopingCall(self._ping): settings.tick,
-            LoopingCall(self._follow): settings.lease / 3,
+            self._renewing: settings.tick,
+            Rounds(reactor, "Looking after the connections to Redis", self._ping): settings.tick,
+            Rounds(reactor, "Looking for a new master", self._commands.follow): settings.lease / 3,
         }
-        for loop in self._loops:
-            loop.clock = reactor
 
     async def start(self) -> None:
         """Connect, register, and wait until the store has settled.
@@ -134,10 +134,10 @@ class RedisInstance:
             await self._changes.start(settings.start_timeout)
             await self._commands.start(settings.start_timeout)
             for loop, seconds in self._loops.items():
-                loop.start(seconds)
+                loop.start(seconds, now=True)
             settled = Deferred.fromCoroutine(self.lease.settling.over())
             await within(settings.settle + settings.start_timeout, self.reactor, settled)
-            await self._tick()  # a predecessor's users are gone when this returns
+            await self._renewing.round()  # a predecessor's users are gone when this returns
         except LinkFailure as failure:
             await self._close()
             raise PresenceStartError(str(failure)) from None
@@ -159,8 +159,7 @@ class RedisInstance:
 
     def _stop_loops(self) -> None:
         for loop in self._loops:
-            if loop.running:
-                loop.stop()
+            loop.stop()
 
     async def _close(self) -> None:
         self._stop_loops()
@@ -168,24 +167,11 @@ class RedisInstance:
         await self._commands.stop()
         await self._changes.stop()
 
-    async def _tick(self) -> None:
-        try:
-            await self.lease.tick()
-        except Exception:
-            _log.failure("The lease in Redis was not renewed")
-
     async def _ping(self) -> None:
         """Find out whether the connection for changes still is one; it would only be silent."""
         if self._changes.connection is not None:
             with suppress(RedisUnavailable, RedisRefused):  # a refusal is an answer as well
                 await self._changes.connection.ask("PING")
-
-    async def _follow(self) -> None:
-        """Leave a master that was replaced."""
-        try:
-            await self._commands.follow()
-        except Exception:
-            _log.failure("Whether the master was replaced was not found out")
 
     async def ask(self, script: str, *arguments: str | bytes | int) -> Reply:
         """Run a script; a store that settles is waited for.
