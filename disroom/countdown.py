@@ -28,8 +28,9 @@ def stood_still(due: float, now: float) -> bool:
 class Countdown:
     """Calls something once a time has passed while the loop was turning.
 
-    It is divided into `STEPS` timers, one after the other. So it is over after that time and what
-    `STEPS` turns of the loop take at most: hardly anything, or as long as it stood still.
+    It is divided into `STEPS` timers, one after the other, and one more where the loop stood still
+    in the last: what came meanwhile is read before it is over. So it takes that time and what as
+    many turns of the loop take: hardly anything, or as long as it stood still.
 
     Args:
         seconds: The time.
@@ -57,8 +58,12 @@ class Countdown:
 
     def _passed(self) -> None:
         self._left -= 1
-        if self._left:
+        if self._left > 0 or (not self._left and self._late):
             self._timer = self._clock.callLater(self._step, self._passed)
         else:
             self.ended = True
             self._over()
+
+    @property
+    def _late(self) -> bool:
+        return stood_still(self._timer.getTime(), self._clock.seconds())
