@@ -11,7 +11,7 @@ class Ignored:
     """The nicks whose messages are hidden from one user, in rooms and in private.
 
     That somebody comes, goes or is renamed is shown all the same, and so is a topic: they are the
-    room's.
+    room's. History is what it was.
 
     Args:
         most: How many there may be.

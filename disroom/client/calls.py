@@ -142,7 +142,7 @@ class Verbs:
         return self._call("away", messages.AwaySet, text=text)
 
     def ignore(self, nick: str) -> Awaitable[messages.Named]:
-        """Hide what somebody says."""
+        """Hide what somebody says from now on; `history` still has it."""
         return self._call("ignore", messages.Named, nick=nick)
 
     def unignore(self, nick: str) -> Awaitable[messages.Named]:

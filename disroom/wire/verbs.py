@@ -183,7 +183,12 @@ VERBS: tuple[Verb, ...] = (
     Verb("topic", "topic [TEXT|-]", "see or set the topic; - takes it away", _topic),
     Verb("history", "history [N] [before SEQ]", "read back", _history),
     Verb("away", "away [TEXT]", "be away, or be back", lambda r: SetAway(r or None)),
-    Verb("ignore", "ignore NICK", "hide what somebody says", lambda r: Ignore(_nick(r), True)),
+    Verb(
+        "ignore",
+        "ignore NICK",
+        "hide what somebody says from now on",
+        lambda r: Ignore(_nick(r), True),
+    ),
     Verb("unignore", "unignore NICK", "show it again", lambda r: Ignore(_nick(r), False)),
     Verb("whois", "whois NICK", "see who somebody is", lambda r: WhoIs(_nick(r))),
     Verb("session", "session", "be able to come back as you are", _alone(MakeResumable())),
