@@ -16,6 +16,7 @@ from disroom.adapters.jetstream.history import DIRECT_SECONDS, LEADER_SECONDS
 from disroom.adapters.jetstream.log import JetStreamRoomLog
 from disroom.chat.errors import NotStored, StoreUnavailable
 from disroom.chat.events import Gap
+from disroom.chat.names import RoomName
 from tests.adapters.jetstream.nats_log import (
     RUM,
     TEA,
@@ -26,6 +27,7 @@ from tests.adapters.jetstream.nats_log import (
     draft,
     following,
     settings_for,
+    store_quickly,
     stored_texts,
 )
 from tests.contract.witness import promise
@@ -157,6 +159,31 @@ async def test_what_nobody_announces_is_found_by_comparing(
 
     await eventually(shown)
     assert 9 < clock.seconds() < 11.5
+
+
+@promise
+async def test_however_many_rooms_are_followed_each_is_compared(
+    logs: NatsLogs, nats: NatsServer, proxy: NatsProxy
+) -> None:
+    """In more requests than one, where there is more than JetStream answers at once."""
+    clock = Clock()
+    log = await logs.log(proxy.url, clock=clock)
+    followers = {RoomName.parse(f"room{number}"): Follower() for number in range(1100)}
+    opening = [
+        Deferred.fromCoroutine(log.follow(room, follower, 0))
+        for room, follower in followers.items()
+    ]
+    for opened in opening:
+        await opened
+    proxy.drop_if(lambda direction, frame: ".live." in frame.subject or ".stored" in frame.subject)
+    store_quickly(nats, logs.settings, [room.token for room in followers])
+
+    def shown() -> bool:
+        clock.advance(0.25)
+        return all(follower.texts for follower in followers.values())
+
+    await eventually(shown, 20.0)
+    assert 9 < clock.seconds() < 15
 
 
 @promise
