@@ -14,6 +14,10 @@ from disroom.wire import commands
 from disroom.wire.errors import BadFrame
 from disroom.wire.requests import MOST_ID, MOST_SEQS, OPS, Request, from_json, from_messagepack
 
+NESTED = 500
+"""How deep what is skipped may be nested, as is documented. msgspec keeps to the interpreter's
+limit on recursion, of which in CPython 3.11 some 900 are left where a request is read."""
+
 ALICE = Nick.parse("alice")
 TEA = RoomName.parse("tea")
 
@@ -203,6 +207,22 @@ def test_what_is_no_object_in_json_is_no_request(data: bytes) -> None:
     """The same for JSON."""
     with pytest.raises(BadFrame):
         from_json.decode(data)
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"x":', "}")])
+def test_what_is_skipped_may_be_nested(opening: str, closing: str) -> None:
+    """As deep as is documented, with room for the calls that lead to the reading of a request."""
+    nested = opening * NESTED + "null" + closing * NESTED
+    in_json = f'{{"op":"ping","id":1,"x":{nested}}}'.encode()
+    head = b"\x91" if opening == "[" else b"\x81\xa1x"
+    in_messagepack = b"\x83\xa2op\xa4ping\xa2id\x01\xa1x" + head * NESTED + b"\xc0"
+
+    def read(calls: int) -> tuple[Request, Request]:
+        if calls:
+            return read(calls - 1)
+        return from_json.decode(in_json), from_messagepack.decode(in_messagepack)
+
+    assert read(200) == (Request(1, commands.Ping()), Request(1, commands.Ping()))
 
 
 def test_an_extension_type_is_skipped_or_refused() -> None:
