@@ -1,12 +1,14 @@
-"""The event loop under Twisted's reactor."""
+"""Twisted's reactor, and the event loop under it."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVarTuple
 
-from twisted.internet import asyncioreactor
+from twisted.internet.asyncioreactor import AsyncioSelectorReactor
+from twisted.internet.main import installReactor
 from twisted.logger import Logger
 from twisted.python.log import callWithLogger
 
@@ -41,8 +43,18 @@ def _without_context(reader: object, call: Callable[..., object], *args: object)
         _log.failure("{reader} could not be read", reader=reader)
 
 
+class Reactor(AsyncioSelectorReactor):
+    """Twisted's own, whose timers heed no setting of the machine's clock.
+
+    It would count by that clock. Put back by a minute, it would let nothing happen for a minute,
+    not even renew a lease; put ahead, it would find that nobody had answered for so long.
+    """
+
+    seconds = staticmethod(time.monotonic)
+
+
 def install_reactor() -> None:
-    """Install Twisted's reactor on such a loop; to be called before anything imports it."""
+    """Install the reactor on such a loop; to be called before anything imports it."""
     loop = EventLoop()
     asyncio.set_event_loop(loop)
-    asyncioreactor.install(loop)
+    installReactor(Reactor(loop))

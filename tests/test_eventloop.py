@@ -1,7 +1,9 @@
-"""How Twisted's reactor reads on the loop that it is given."""
+"""How Twisted's reactor reads on the loop that it is given, and how it keeps the time."""
 
 import asyncio
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -129,3 +131,29 @@ def test_other_readers_are_called_as_asyncio_calls_them(stage: Stage) -> None:
         there.send(b"x")
         assert stage.run(read) == "called"
         stage.loop.remove_reader(here)
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_timers_heed_no_setting_of_the_clock(hours: int) -> None:
+    """Whoever sets the machine's clock neither holds up what is due nor has it done too early."""
+    program = f"""
+import time
+true = time.time
+time.time = lambda: true() + put
+put = 0
+from disroom.eventloop import install_reactor
+install_reactor()
+from twisted.internet import reactor
+def end(what):
+    print(what)
+    reactor.stop()
+reactor.callLater(0.2, end, "in time")
+reactor.callLater(60, print, "too early")
+put = {hours} * 3600
+reactor.callLater(0, lambda: None)
+reactor.run()
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert (ran.stdout, ran.stderr) == ("in time\n", "")
