@@ -80,6 +80,7 @@ class Hub:
             make=partial(
                 Room,
                 runtime=runtime,
+                log_now=log.now,
                 backlog=limits.backlog,
                 log_seconds=log_seconds,
                 log_most=log_most,

@@ -54,6 +54,14 @@ class IRoomLog(Interface):
         "from before mean nothing."
     )
 
+    def now() -> float:
+        """The log's time, Unix seconds, as `Message.at` has it: what is older than so much is gone.
+
+        No clock of this machine that can be set has a part in it. Never ahead of the log's by more
+        than that was put back within the last 10 s, and late by no more than an answer of the log
+        was; while the log cannot be reached it goes on.
+        """
+
     def store(room: RoomName, drafts: Sequence[Draft], receipt: Receipt) -> None:
         """Store one user's next messages, in this order; idempotent by ``draft.id``.
 

@@ -3,7 +3,7 @@
 They came from the log in order, so nothing is missing in between; what is older, the log knows. The
 log loses messages, too, and what it has lost must not be shown much longer from here:
 
-* by age: known from the time alone;
+* by age: known from the time alone, which is the log's own (`IRoomLog.now`), never this machine's;
 * beyond so many a room: known from counting;
 * whatever else (the size of the whole, a purge, a deletion by hand): the log's adapter looks every
   few seconds and says so (`IRoomFollower.removed`): either up to where, or that something is

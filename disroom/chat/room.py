@@ -39,6 +39,15 @@ from disroom.chat.versions import Versions
 class Room:
     """The occupants of one room on this instance, and what they see.
 
+    Args:
+        name: As in the attributes.
+        runtime: Measures waits.
+        log_now: The log's time; see `IRoomLog.now`.
+        backlog: How many messages who joins is shown.
+        log_seconds: As in `Ring`.
+        log_most: As in `Ring`.
+        window: For how many seconds comings and goings are gathered, where so many are here.
+
     Attributes:
         name: The room's name, shown as its first member wrote it.
         members: Everybody in the room on any instance, by session, in the order of their joining.
@@ -53,6 +62,7 @@ class Room:
         name: RoomName,
         *,
         runtime: IRuntime,
+        log_now: Callable[[], float],
         backlog: int,
         log_seconds: float = math.inf,
         log_most: int = 0,
@@ -65,11 +75,12 @@ class Room:
         # One more than is shown tells of older ones.
         self.ring = Ring(backlog + 1, log_seconds=log_seconds, log_most=log_most)
         self._runtime = runtime
+        self._log_now = log_now
         self._backlog = backlog
         self._audience = Audience()
         self._versions = Versions()
         self._doubtful = False
-        self._sightings = Sightings(runtime)
+        self._sightings = Sightings(runtime, log_now)
         self._moves = Moves()
         self._window = window
         self._window_opened: float | None = None
@@ -91,15 +102,15 @@ class Room:
 
     def backlog(self) -> Page:
         """The room's last messages."""
-        return self.ring.backlog(self._backlog, self._runtime.now())
+        return self.ring.backlog(self._backlog, self._log_now())
 
     def replay(self, after: int, most: int) -> Replay | None:
         """What came after a seq, if it can be told from memory; see `IRoomLog.since`."""
-        return self.ring.since(after, most, self._runtime.now())
+        return self.ring.since(after, most, self._log_now())
 
     def page(self, count: int, before: int | None) -> Page | None:
         """A page of the room's past, if it can be told from memory; see `Ring.page`."""
-        return self.ring.page(count, before, self._runtime.now())
+        return self.ring.page(count, before, self._log_now())
 
     # What the log brings.
 
@@ -123,7 +134,7 @@ class Room:
 
     def held(self) -> Held | None:
         """What the log should still have; see `IRoomFollower`."""
-        return self.ring.held(self._runtime.now())
+        return self.ring.held(self._log_now())
 
     def removed(self, first: int | None) -> None:
         """Take note of what the log has lost; see `IRoomFollower`."""

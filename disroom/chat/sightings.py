@@ -7,7 +7,7 @@ after the news of its sender's leaving, though it was sent before.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from disroom.chat.events import Message
 from disroom.chat.interfaces import IRuntime
@@ -28,13 +28,15 @@ class Sightings:
     """Those of one room. Times of sightings and leavings are Unix seconds.
 
     Args:
-        runtime: Tells the time.
+        runtime: Measures waits.
+        log_now: The log's time; see `IRoomLog.now`.
     """
 
-    __slots__ = ("_just_left", "_runtime", "_unconfirmed")
+    __slots__ = ("_just_left", "_log_now", "_runtime", "_unconfirmed")
 
-    def __init__(self, runtime: IRuntime) -> None:
+    def __init__(self, runtime: IRuntime, log_now: Callable[[], float]) -> None:
         self._runtime = runtime
+        self._log_now = log_now
         self._just_left: dict[str, tuple[float, float]] = {}  # until when, and when it was
         self._unconfirmed: dict[str, tuple[float, float]] = {}  # the same, of its being seen
 
@@ -45,7 +47,7 @@ class Sightings:
 
     def shows_arrival(self, message: Message) -> bool:
         """Whether a message shows that its sender, who is not known to be here, has come."""
-        if self._runtime.now() - message.at >= FRESH_SECONDS:
+        if self._log_now() - message.at >= FRESH_SECONDS:
             return False
         if message.session not in self._just_left:
             return True

@@ -225,6 +225,22 @@ def talk(user: User, count: int) -> None:
         outcome(user.say(f"{number}"))
 
 
+@pytest.mark.parametrize("log_ahead", [-7200, 7200])
+def test_a_wrong_clock_hides_nothing_and_keeps_nothing(log_ahead: float) -> None:
+    """What the log has is shown, and what it has no more is not, if an instance's clock is off."""
+    world = World(log_seconds=60, log_ahead=log_ahead)
+    ann = world.one.user("ann", "tea")
+    for text in "ab":
+        outcome(ann.say(text))
+        world.runtime.pass_time(40)
+    joined = outcome(world.one.user("bob").join("tea")).backlog
+    for shown in joined, outcome(ann.session.history(None, None)):
+        assert [message.text for message in shown.page.messages] == ["b"]
+    outcome(ann.say("c"))
+    page = outcome(ann.session.history(None, None)).page
+    assert ([message.text for message in page.messages], page.older) == (["b", "c"], False)
+
+
 def test_history_is_read_from_the_log_once() -> None:
     """Who asks for the history of a room, and who joins it, costs the log nothing."""
     world = World(limits=Limits(history=20))

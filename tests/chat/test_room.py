@@ -54,14 +54,27 @@ class Seat:
 
 
 class Tearoom:
-    """A room under test, at version 10 with bob in it elsewhere and ann's session here."""
+    """A room under test, at version 10 with bob in it elsewhere and ann's session here.
 
-    def __init__(self, *, backlog: int = 10, **arguments: Any) -> None:
+    Args:
+        backlog: As in `Room`.
+        log_ahead: By how many seconds the log's clock is ahead of this instance's.
+        arguments: More for `Room`.
+    """
+
+    def __init__(self, *, backlog: int = 10, log_ahead: float = 0.0, **arguments: Any) -> None:
         self.runtime = SteppedRuntime()
-        self.room = Room(TEA, runtime=self.runtime, backlog=backlog, **arguments)
+        self.log_ahead = log_ahead
+        self.room = Room(
+            TEA, runtime=self.runtime, log_now=self.log_now, backlog=backlog, **arguments
+        )
         self.ann = Seat("ann")
         self.seqs = 0
         self.listed = self.enter(self.ann, Roster(TEA, 10, (person("bob"), person("ann"))))
+
+    def log_now(self) -> float:
+        """The log's time."""
+        return self.runtime.time + self.log_ahead
 
     def enter(self, seat: Seat, roster: Roster) -> list[str]:
         """Let a session in; return the sessions that it was told are there."""
@@ -76,7 +89,7 @@ class Tearoom:
         values: dict[str, Any] = {
             "room": TEA,
             "seq": self.seqs,
-            "at": self.runtime.time - age,
+            "at": self.log_now() - age,
             "id": f"m{self.seqs}",
             "kind": "said",
             "nick": Nick.parse(session),
@@ -160,9 +173,13 @@ def test_no_backlog_may_be_shown(count: int) -> None:
     assert tea.room.backlog().older is bool(count)
 
 
-def test_the_backlog_does_not_outlive_the_retention() -> None:
-    """What the log has forgotten by age is not shown from memory."""
-    tea = Tearoom(log_seconds=60)
+@pytest.mark.parametrize("log_ahead", [-7200, 0, 7200])
+def test_the_backlog_does_not_outlive_the_retention(log_ahead: float) -> None:
+    """What the log has forgotten by age is not shown from memory, and what it has is shown.
+
+    Whatever the clock of the instance says.
+    """
+    tea = Tearoom(log_seconds=60, log_ahead=log_ahead)
     tea.say("bob")
     tea.runtime.time += 50
     young = tea.say("bob")
@@ -423,7 +440,7 @@ def test_a_list_older_than_the_changes_is_not_shown() -> None:
 
 def test_changes_before_the_first_answer_are_not_lost() -> None:
     """Who comes just as a room is opened here is seen by the first who joins it here."""
-    room = Room(TEA, runtime=SteppedRuntime(), backlog=10)
+    room = Room(TEA, runtime=SteppedRuntime(), log_now=lambda: 0.0, backlog=10)
     room.changed(Change(TEA, 11, 0.0, joined=(person("late"),)))
     assert not room.needs_roster
     room.changed(Change(TEA, 10, 0.0, joined=(person("ann"),)))
@@ -624,6 +641,7 @@ class Presence(RuleBasedStateMachine):
         self.room = Room(
             TEA,
             runtime=self.runtime,
+            log_now=lambda: self.runtime.time,
             backlog=3,
             window=lambda audience: seconds if audience > 1 else 0.0,
         )

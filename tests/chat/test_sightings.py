@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from disroom.chat.events import Message
 from disroom.chat.names import Nick, RoomName
 from disroom.chat.sightings import CLOCKS_SECONDS, FRESH_SECONDS, JUST_LEFT_SECONDS, Sightings
@@ -17,7 +19,8 @@ def message(at: float) -> Message:
 def test_for_a_while_a_message_from_before_a_leaving_is_a_straggler() -> None:
     """A message that was on its way when its sender left does not bring the sender back."""
     runtime = SteppedRuntime()
-    sightings, left_at = Sightings(runtime), runtime.time + JUST_LEFT_SECONDS  # a clock is ahead
+    sightings = Sightings(runtime, lambda: runtime.time)
+    left_at = runtime.time + JUST_LEFT_SECONDS  # a clock is ahead
     straggler, later = message(left_at + CLOCKS_SECONDS), message(left_at + CLOCKS_SECONDS + 0.1)
     assert sightings.shows_arrival(straggler)
     sightings.left(["bob"], left_at)
@@ -30,10 +33,12 @@ def test_for_a_while_a_message_from_before_a_leaving_is_a_straggler() -> None:
     assert sightings.shows_arrival(straggler)
 
 
-def test_an_old_message_shows_no_arrival() -> None:
-    """What was said a while ago does not tell who is here now."""
+@pytest.mark.parametrize("log_ahead", [-60, 0, 60])
+def test_an_old_message_shows_no_arrival(log_ahead: float) -> None:
+    """What was said a while ago does not tell who is here now, by whatever clock that goes."""
     runtime = SteppedRuntime()
-    sightings, old = Sightings(runtime), message(runtime.time)
+    sightings = Sightings(runtime, lambda: runtime.time + log_ahead)
+    old = message(runtime.time + log_ahead)
     runtime.pass_time(FRESH_SECONDS - 0.1)
     assert sightings.shows_arrival(old)
     runtime.pass_time(0.1)
@@ -43,7 +48,7 @@ def test_an_old_message_shows_no_arrival() -> None:
 def test_who_was_seen_is_to_be_confirmed_in_time() -> None:
     """Nobody whose coming is told of, or whose leaving, is doubted; anybody else is, once."""
     runtime = SteppedRuntime()
-    sightings = Sightings(runtime)
+    sightings = Sightings(runtime, lambda: runtime.time)
     for session in ("ann", "bob", "cat"):
         sightings.seen(session, 7.0)
     assert sightings.confirmed("ann") == 7.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -477,6 +478,7 @@ class Instance:
         name: str,
         limits: Limits,
         window: Callable[[int], float],
+        log_seconds: float,
         log_most: int,
     ) -> None:
         self.gate = Gate(in_turn=world.in_turn)
@@ -488,6 +490,7 @@ class Instance:
             courier=MemoryCourier(world.post, self.presence.incarnation),
             runtime=world.runtime,
             limits=limits,
+            log_seconds=log_seconds,
             log_most=log_most,
             window=window,
         )
@@ -510,13 +513,15 @@ class Instance:
 
 
 class World:
-    """Instances on one stream, one presence store and one clock.
+    """Instances on one stream and one presence store.
 
     Args:
         limits: Of every session.
         instances: How many.
         window: As in `Room`.
+        log_seconds: As in `Ring`.
         log_most: As in `Ring`.
+        log_ahead: By how many seconds the log's clock is ahead of the instances'.
         in_turn: Whether presence answers a session in the order in which it was asked, as it does
             on a store's one connection; what has waited goes on by `Gate.go_on`.
     """
@@ -527,24 +532,27 @@ class World:
         limits: Limits | None = None,
         instances: int = 2,
         window: Callable[[int], float] = window,
+        log_seconds: float = math.inf,
         log_most: int = 0,
+        log_ahead: float = 0.0,
         in_turn: bool = False,
     ) -> None:
         self.in_turn = in_turn
         self.runtime = SteppedRuntime()
-        self.stream = MemoryStream(self.runtime.now)
+        self.stream = MemoryStream(lambda: self.runtime.time + log_ahead)
         self.store = MemoryPresenceStore(now=self.runtime.now)
         self.post = MemoryPost()
         self._started = 0
         self._limits = limits or Limits()
         self._window = window
+        self._log_seconds = log_seconds
         self._log_most = log_most
         self.instances = [self._start() for _ in range(instances)]
 
     def _start(self) -> Instance:
         self._started += 1
         name = f"srv-{self._started}"
-        return Instance(self, name, self._limits, self._window, self._log_most)
+        return Instance(self, name, self._limits, self._window, self._log_seconds, self._log_most)
 
     def replace(self, number: int) -> None:
         """Let an instance die, and start another in its place."""

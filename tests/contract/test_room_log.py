@@ -89,6 +89,20 @@ async def test_it_is_a_room_log(store: Store) -> None:
 
 
 @promise
+async def test_it_tells_the_time_of_its_messages(store: Store) -> None:
+    """How old a message is can be told to within a second or so, and it is never too old."""
+    log = await store.log()
+    follower = await following(log)
+    before = log.now()
+    await say(log, "a")
+    await follower.hears("a")
+    (message,) = follower.events
+    assert isinstance(message, Message)
+    assert -0.1 < message.at - before < 5.0
+    assert message.at - 2.0 < log.now() < message.at + 5.0
+
+
+@promise
 async def test_a_message_reaches_all_instances_as_it_was_sent(store: Store) -> None:
     """Everybody in a room sees what was said in it, its sender on the same instance too."""
     here, there = await store.log(), await store.log()

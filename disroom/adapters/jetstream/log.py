@@ -7,7 +7,6 @@ read by `history`. This is where they are put together and where their errors be
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -53,7 +52,7 @@ class JetStreamRoomLog:
         settings: What the configuration says about the stream.
         clock: The reactor.
         apply: Change a stream that differs from the configuration, instead of refusing it.
-        now: Seconds of a clock that runs on while the machine sleeps.
+        now: Seconds of a clock that nobody sets, and that runs on while the machine sleeps.
     """
 
     def __init__(
@@ -85,6 +84,8 @@ class JetStreamRoomLog:
         )
         self._topics = Topics(self._jetstream, self._publisher, settings, clock)
         self._clock = clock
+        self._seconds = now
+        self._ahead = 0.0  # of that clock the stream's is; at first so little that nothing is old
         self._lookout = Lookout(
             connection=connection,
             jetstream=self._jetstream,
@@ -113,6 +114,7 @@ class JetStreamRoomLog:
 
     def _looked(self, state: StreamState) -> None:
         self._bursts.allowed = state.batches
+        self._ahead = state.at - self._seconds()
 
     async def stop(self) -> None:
         """Follow nothing more and disconnect, within about a second; appends under way fail."""
@@ -166,7 +168,7 @@ class JetStreamRoomLog:
         with _translated():
             state = StreamState.from_info(await self._jetstream.call(f"STREAM.INFO.{name}"))
             stored = await self._jetstream.from_leader(name, {"seq": seq})
-            at = stored.at if stored is not None else time.time()
+            at = stored.at if stored is not None else self.now()
             created = moment(state.created)
             record = TopicRecord(draft.text, draft.nick.display, at, seq, created)
             await self._topics.write(room.token, record, draft.id)
@@ -235,6 +237,10 @@ class JetStreamRoomLog:
     def identity(self) -> str:
         """Which stream it is; see `IRoomLog`."""
         return self._lookout.created
+
+    def now(self) -> float:
+        """The stream's time, which is its leader's, as it was last told; see `IRoomLog`."""
+        return self._ahead + self._seconds()
 
     def position(self, room: RoomName) -> int:
         """Up to where the follower of a room has everything; see `IRoomLog`."""

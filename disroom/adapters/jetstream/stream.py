@@ -131,6 +131,7 @@ class StreamState:
         created: Its identity: one that was made anew has another.
         first_seq: The first seq it still holds, one more than `last_seq` if it is empty.
         messages: How many it holds.
+        at: The time of the node that leads it when it was like this, Unix seconds.
         batches: Whether it takes fast-ingest batches.
     """
 
@@ -138,6 +139,7 @@ class StreamState:
     first_seq: int
     last_seq: int
     messages: int
+    at: float
     batches: bool = False
 
     @property
@@ -159,13 +161,17 @@ class StreamState:
             state["first_seq"],
             state["last_seq"],
             state["messages"],
+            moment(info["ts"]),
             info["config"].get(BATCHES, False),
         )
 
 
-def moment(created: str) -> float:
-    """When a stream was made, Unix seconds: the later one replaced the earlier one."""
-    return datetime.fromisoformat(created).timestamp()
+def moment(told: str) -> float:
+    """A time as JetStream tells it, Unix seconds.
+
+    Of two streams the one that was made later has replaced the other.
+    """
+    return datetime.fromisoformat(told).timestamp()
 
 
 class StreamKeeper:

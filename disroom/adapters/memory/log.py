@@ -27,6 +27,7 @@ class MemoryStream:
         most_bytes: Of a text.
 
     Attributes:
+        now: The stream's clock.
         available: Set to False, the stream cannot be reached: appending fails with `NotStored`, and
             everything else with `StoreUnavailable`.
         identity: Changes when it is made anew.
@@ -41,7 +42,7 @@ class MemoryStream:
     ) -> None:
         self.available = True
         self.identity = "1"
-        self._now = now
+        self.now = now
         self._most_per_room = most_per_room
         self._most_bytes = most_bytes
         self._seq = 0
@@ -90,7 +91,7 @@ class MemoryStream:
         message = Message(
             room,
             self._seq,
-            self._now(),
+            self.now(),
             draft.id,
             draft.kind,
             draft.nick,
@@ -160,7 +161,7 @@ class MemoryStream:
         """Set a room's topic, unless a newer message has."""
         self.reach()
         if seq > self._topics.get(room, (0, None))[0]:
-            self._topics[room] = (seq, Topic(draft.text, draft.nick, self._now()))
+            self._topics[room] = (seq, Topic(draft.text, draft.nick, self.now()))
 
     def follow(self, room: RoomName, follower: IRoomFollower) -> None:
         """Deliver a room's messages from now on."""
@@ -224,6 +225,10 @@ class MemoryRoomLog:
     def identity(self) -> str:
         """Which stream it is; see `IRoomLog`."""
         return self._stream.identity
+
+    def now(self) -> float:
+        """The stream's time; see `IRoomLog`."""
+        return self._stream.now()
 
     def position(self, room: RoomName) -> int:
         """Up to where the follower of a room has everything; see `IRoomLog`."""

@@ -174,7 +174,7 @@ class NatsLogs:
             apply: Change the stream.
             clock: By which the log waits; its connection goes by the reactor.
             connecting: The kind of its connection.
-            now: By which it is too late to publish a message again.
+            now: By which it is too late to publish a message again, and the stream's time goes on.
         """
         connection = connecting(
             lambda: NatsSettings(urls),

@@ -14,6 +14,7 @@ from disroom.adapters.memory.courier import MemoryCourier, MemoryPost
 from disroom.adapters.memory.presence import MemoryPresence
 from disroom.adapters.memory.presencestore import MemoryPresenceStore
 from disroom.adapters.runtime import TwistedRuntime
+from disroom.chat.events import Message
 from disroom.chat.hub import Hub
 from disroom.chat.limits import Limits
 from disroom.chat.names import Nick, RoomName
@@ -96,6 +97,20 @@ def checks(proxy: NatsProxy, follower: Follower) -> int:
     """How often the stream was asked what it has from the oldest on that a follower holds."""
     asked = b'"seq":%d,"next_by_subj"' % follower.seqs[0]
     return sum(asked in seen.frame.body for seen in proxy.seen)
+
+
+@promise
+async def test_the_time_is_the_streams(logs: NatsLogs, nats: NatsServer) -> None:
+    """What the clocks of an instance say of the time of day decides nothing, and errs for 10 s."""
+    clock, seconds = Clock(), 12.5
+    log = await logs.log(nats.url, clock=clock, now=lambda: seconds)
+    follower = await following(log, TEA, 1)
+    (message,) = follower.events
+    assert isinstance(message, Message)
+    assert abs(log.now() - message.at) < 5
+    begin, seconds = log.now(), seconds + 3600
+    assert log.now() == begin + 3600
+    await Seconds(clock).until(lambda: abs(log.now() - message.at) < 60, MOST_SECONDS)
 
 
 @pytest.mark.parametrize("how", ["one message", "a room's beginning", "a room"])
