@@ -46,7 +46,7 @@ class Signal:
 
 @implementer(IRuntime)
 class TwistedRuntime:
-    """The system's clocks, Deferreds, and a reactor's timers.
+    """The system's clock that nobody sets, Deferreds, and a reactor's timers.
 
     Not to be shared by processes: ids are made in advance.
     """
@@ -56,10 +56,6 @@ class TwistedRuntime:
     def __init__(self, reactor: IReactorTime) -> None:
         self._reactor = reactor
         self._ids: list[str] = []
-
-    def now(self) -> float:
-        """The time, Unix seconds."""
-        return time.time()
 
     def monotonic(self) -> float:
         """Seconds that only grow."""

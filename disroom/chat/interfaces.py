@@ -280,8 +280,12 @@ class IPresence(Interface):
             The roster, the session itself among the members.
         """
 
-    def leave(session: str, room: RoomName, reason: str) -> Awaitable[None]:
-        """Leave a room; idempotent. Exactly one round trip."""
+    def leave(session: str, room: RoomName, reason: str) -> Awaitable[float]:
+        """Leave a room; idempotent. Exactly one round trip.
+
+        Returns:
+            When that was, by the store's clock, Unix seconds.
+        """
 
     def release(session: str, reason: str) -> Awaitable[None]:
         """End a session: its nick is free and it has left every room when this returns.
@@ -369,10 +373,11 @@ class ISignal(Interface):
 
 
 class IRuntime(Interface):
-    """What the domain needs of the event loop around it."""
+    """What the domain needs of the event loop around it.
 
-    def now() -> float:
-        """The time, Unix seconds."""
+    The time of day is not among it: all times that are shown are the log's or the presence store's,
+    so that the clocks of instances need not agree.
+    """
 
     def monotonic() -> float:
         """Seconds that only grow, for measuring waits."""

@@ -82,14 +82,18 @@ class Memberships:
         if len(self.occupied) >= hub.limits.rooms:
             raise TooManyRooms(hub.limits.rooms)
         by = session.member
-        room = self.current = await self.enter(name)
-        itself = room.members[session.id]
+        room, at = await self.enter(name)
+        self.current, itself = room, room.members[session.id]
         if session.member is not by:  # it was resumed meanwhile, and the answer goes nowhere
-            session.member.deliver(Joined(room.name, hub.runtime.now(), (itself,)))
+            session.member.deliver(Joined(room.name, at, (itself,)))
         return self.entered(room, itself, backlog=True)
 
-    async def enter(self, name: RoomName) -> Room:
-        """Be in a room from now on, as `join` is once it has looked that it may be done."""
+    async def enter(self, name: RoomName) -> tuple[Room, float]:
+        """Be in a room from now on, as `join` is once it has looked that it may be done.
+
+        Returns:
+            The room, and when that was, by the presence store's clock.
+        """
         session, hub = self._session, self._hub
         room = await hub.rooms.enter(name)
         try:
@@ -99,7 +103,7 @@ class Memberships:
             self.occupied[name] = room
         finally:
             hub.rooms.entered(name)
-        return room
+        return room, roster.at
 
     def entered(self, room: Room, itself: Member, *, backlog: bool) -> Entered:
         """Tell of a room that the user is in.
@@ -125,11 +129,11 @@ class Memberships:
         session = self._session
         room, by = self.room(name), session.member
         await session.sent()
-        await self._hub.presence.leave(session.id, room.name, "")
+        at = await self._hub.presence.leave(session.id, room.name, "")
         itself = room.members.get(session.id, Member(session.id, session.named()))
         self._out_of(room)
         if session.member is not by:  # as in `join`
-            session.member.deliver(Left(room.name, self._hub.runtime.now(), (itself,)))
+            session.member.deliver(Left(room.name, at, (itself,)))
         return Departed(room.name, self.current.name if self.current else None)
 
     def end(self) -> None:

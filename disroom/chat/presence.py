@@ -16,6 +16,7 @@ class Roster:
         name: The room's name as its first member wrote it.
         version: Grows by one with each change while a room has members; see `Change`. Without
             members, that of the change which the joining was, or what was known where it was none.
+        at: When that was, by the store's clock, Unix seconds.
         members: Everybody, in the order of their joining; None where what the caller knows becomes
             the same by the changes that it hears of (see `IPresence.join`).
         settled: False while the presence store is being rebuilt and members may be missing.
@@ -23,6 +24,7 @@ class Roster:
 
     name: RoomName
     version: int
+    at: float
     members: tuple[Member, ...] | None
     settled: bool = True
 
@@ -50,6 +52,7 @@ class Change:
     """One change of a room's presence.
 
     Attributes:
+        at: When it was made, by the store's clock, Unix seconds.
         version: The room's version after the change. One more than the last that was seen: nothing
             was missed. Equal or less: known already. Anything greater: something was missed, and
             only a `Roster` tells what. Versions never fall, not even when the store lost
@@ -71,7 +74,8 @@ class Resumed:
     """A session that was taken over, as it was left.
 
     Attributes:
-        since: When the session took its first nick, Unix seconds.
+        since: When the session took its first nick, by the store's clock, Unix seconds.
+        at: When it was taken over, by the same clock.
         away: The away text, None when the user is not away.
         rooms: Those that it is in, in the order of its joining.
         given: As `IPresence.suspend` noted it; empty where it was not suspended.
@@ -79,6 +83,7 @@ class Resumed:
 
     nick: Nick
     since: float
+    at: float
     away: str | None
     rooms: tuple[RoomName, ...]
     given: str = ""
@@ -100,7 +105,8 @@ class Whereabouts:
         instance: The incarnation that holds the session, as `ICourier.send` takes it; empty where
             the instance is gone and the session waits to be resumed.
         instance_name: The instance's name, for people.
-        since: When the session took its first nick, Unix seconds.
+        since: When the session took its first nick, by the store's clock, Unix seconds.
+        at: When this was so, by the same clock.
         away: The away text, None when the user is not away.
     """
 
@@ -109,5 +115,6 @@ class Whereabouts:
     instance: str
     instance_name: str
     since: float
+    at: float
     away: str | None
     rooms: tuple[RoomName, ...]

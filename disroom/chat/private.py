@@ -28,7 +28,7 @@ class PrivateMessages:
     Args:
         presence: Knows who has a nick, and where.
         courier: Takes messages to other instances, and gives those that come from there.
-        runtime: Tells the time and makes ids.
+        runtime: Makes ids.
         recipients: The sessions of this instance, by id, as they are at any time.
     """
 
@@ -59,7 +59,7 @@ class PrivateMessages:
             raise NoSuchNick(nick.display)
         message = PrivateMessage(
             self._runtime.fresh_id(),
-            self._runtime.now(),
+            where.at,
             sender,
             where.session,
             where.nick,

@@ -191,7 +191,7 @@ class Resumption:
         try:
             for name in held.rooms:
                 if name not in memberships.occupied:
-                    memberships.current = await memberships.enter(name)
+                    memberships.current, _ = await memberships.enter(name)
                     if turn != self._turn:
                         raise ResumedElsewhere
         except Exception:
@@ -205,7 +205,7 @@ class Resumption:
         rooms = []
         for name in catching_up:
             room = memberships.occupied[name]
-            room.marked(itself)
+            room.marked(itself, held.at)
             rooms.append(memberships.entered(room, itself, backlog=catching_up.listed(name)))
         if isinstance(session.member, Absent):
             self._kept = session.member.kept

@@ -168,12 +168,11 @@ class Room:
             return
         following = self._versions.reach(roster.version)
         self._doubtful = False
-        now = self._runtime.now()
         current = {member.session: member for member in roster.members}
         known = current.keys() | self._sightings.unconfirmed
-        self._leave([session for session in self.members if session not in known], now, "")
-        self._rename([m for m in roster.members if m.session in self.members], now)
-        self._arrive(roster.members, now)
+        self._leave([session for session in self.members if session not in known], roster.at, "")
+        self._rename([m for m in roster.members if m.session in self.members], roster.at)
+        self._arrive(roster.members, roster.at)
         self.members = current | self.members  # in the roster's order
         self._apply(following)
 
@@ -246,19 +245,19 @@ class Room:
                 self._apply(versions.reach(roster.version))
         elif roster.version > versions.held:
             self.adopt(roster)
-        self._arrive([itself], self._runtime.now())
+        self._arrive([itself], roster.at)
         if roster.version > versions.held:  # the change that brings it is on its way
-            self._sightings.seen(itself.session, self._runtime.now())
+            self._sightings.seen(itself.session, roster.at)
         self._audience.enter(occupant)
 
-    def marked(self, itself: Member) -> None:
-        """Take the mark that somebody in the room has by now, before the news of it.
+    def marked(self, itself: Member, at: float) -> None:
+        """Take the mark that somebody in the room has since then, before the news of it.
 
         So that where the news is lost, and that of what follows, whatever differs is told.
         """
         known = self.members.get(itself.session)
         if known is not None:
-            self._rename([replace(known, away=itself.away)], self._runtime.now())
+            self._rename([replace(known, away=itself.away)], at)
 
     def told(self, itself: Member) -> Member:
         """Somebody who is in the room, with the mark that those here were told of."""

@@ -17,7 +17,8 @@ JUST_LEFT_SECONDS = 10.0
 
 CLOCKS_SECONDS = 1.0
 """By how much the clocks of the log and of the presence store may differ. A message that is timed
-later than this after its sender left is of one who has come back."""
+later than this after its sender left is of one who has come back. Where they differ by more, some
+comings are shown late, or a straggler as a coming until a roster says better."""
 
 FRESH_SECONDS = 5.0
 """How old a message may be to say that its sender must be in the room; and how long a sighting may

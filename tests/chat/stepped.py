@@ -14,7 +14,7 @@ from disroom.chat.interfaces import IRuntime
 
 @implementer(IRuntime)
 class SteppedRuntime:
-    """Both clocks are one, `time`, which a test sets; ids are ``id-1``, ``id-2``, ...
+    """The clock is `time`, which a test sets; ids are ``id-1``, ``id-2``, ...
 
     Attributes:
         failures: What spawned work raised; a test ends by looking that there is nothing.
@@ -26,10 +26,6 @@ class SteppedRuntime:
         self._ids = 0
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._timers_made = 0
-
-    def now(self) -> float:
-        """The time."""
-        return self.time
 
     def monotonic(self) -> float:
         """The time."""

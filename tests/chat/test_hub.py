@@ -145,6 +145,85 @@ def test_a_dead_instances_users_leave_together(world: World) -> None:
     assert ann.users() == ["ann"]
 
 
+def times(user: User) -> list[tuple[str, float]]:
+    """What somebody was shown since this was asked the last time, and of when it is said to be."""
+    shown, user.client.shown = user.client.shown, []
+    return [
+        (in_words(event), event.message.at if isinstance(event, PrivateReceived) else event.at)
+        for event in shown
+        if isinstance(event, Message | Joined | Left | Renamed | MarkedAway | PrivateReceived)
+    ]
+
+
+def test_no_time_that_is_shown_is_of_an_instances_clock() -> None:
+    """Whatever that says, what is said has the log's time, and all else the presence store's."""
+    world = World(log_ahead=60, store_ahead=120)
+    log, store = world.runtime.time + 60, world.runtime.time + 120
+    ann, zoe = world.one.user("ann", "tea"), world.two.user("zoe", "tea")
+    bob = world.one.user("bob")
+    ann.story()
+    token = bob.arm()
+    world.one.news.held = True
+    outcome(bob.join("tea"))
+    outcome(bob.say("hi"))
+    world.two.news.held = True
+    sent = outcome(bob.whisper("ann", "psst")).message
+    outcome(bob.session.away("lunch"))
+    bob.drop()
+    back = world.two.connect()
+    outcome(back.resume(token))
+    outcome(back.session.away(None))
+    outcome(back.name("rob"))
+    outcome(back.leave("tea"))
+    for instance in world.instances:
+        instance.news.held = False
+        instance.news.arrive()
+    seen = [
+        ("#tea +bob", store),
+        ("#tea bob: hi", log),
+        ("#tea bob away", store),
+        ("#tea bob back", store),
+        ("#tea bob>rob", store),
+        ("#tea -rob", store),
+    ]
+    assert times(ann) == [*seen[:2], ("(bob) psst", store), *seen[2:]]
+    assert times(zoe) == seen
+    assert sent.at == store
+
+
+@pytest.mark.parametrize(("verb", "shown"), [("join", "#tea +bob"), ("leave", "#tea -bob")])
+def test_who_comes_back_while_it_joins_or_leaves_is_told_the_presence_stores_time(
+    verb: str, shown: str
+) -> None:
+    """Where the answer goes nowhere it is an event, which has its time as every other."""
+    world = World(store_ahead=120)
+    bob = world.one.user("bob", *(["tea"] if verb == "leave" else []))
+    token, back = bob.arm(), world.one.connect()
+    world.one.gate.hold(f"{verb} answer")
+    (bob.join if verb == "join" else bob.leave)("tea")
+    resuming = back.resume(token)
+    world.one.gate.release()
+    outcome(resuming)
+    assert (shown, world.runtime.time + 120) in times(back)
+
+
+def test_what_a_roster_makes_good_has_the_presence_stores_time() -> None:
+    """Who came and went while the news was lost is shown with that of the answer that says so."""
+    world = World(log_ahead=60, store_ahead=120)
+    ann, bob = world.one.user("ann", "tea"), world.two.user("bob", "tea")
+    ann.story()
+    world.one.news.held = True
+    outcome(bob.leave())
+    world.two.user("cat", "tea")
+    world.one.news.waiting.clear()
+    world.one.news.held = False
+    world.one.hub.uncertain()
+    assert sorted(times(ann)) == [
+        ("#tea +cat", world.runtime.time + 120),
+        ("#tea -bob", world.runtime.time + 120),
+    ]
+
+
 # News of presence that is late or lost.
 
 
@@ -607,9 +686,7 @@ class Visitor:
             session, restored = await user.hub.resume(user.client, self.token, seen)
         except NoSession:
             held = self.world.store.sessions.get(Token.parse(self.token).session)
-            ended = held is None or (
-                held.ends is not None and held.ends <= self.world.runtime.now()
-            )
+            ended = held is None or (held.ends is not None and held.ends <= self.world.runtime.time)
             assert ended or self.disputed
             raise
         assert not user.client.shown

@@ -8,7 +8,6 @@ import pytest
 
 from disroom.chat.events import Joined, Left, MarkedAway, Renamed, RoomEvent
 from disroom.chat.moves import AT_ONCE_BELOW, MOST_SECONDS, window
-from disroom.chat.presence import Roster
 from disroom.chat.replies import UserList
 from tests.chat.test_room import TEA, Seat, Tearoom, person
 
@@ -21,7 +20,7 @@ class Crowd(Tearoom):
     def __init__(self) -> None:
         super().__init__(window=lambda audience: SECONDS if audience > 1 else 0.0)
         self.zoe = Seat("zoe")
-        self.enter(self.zoe, Roster(TEA, 11, None))
+        self.enter(self.zoe, self.roster(11, None))
         self.wait()
         self.ann.take()
         self.version = 11
@@ -38,7 +37,7 @@ class Crowd(Tearoom):
     def admit(self, seat: Seat, most: int = 1000) -> UserList:
         """Let a session in that nothing was heard of."""
         self.version += 1
-        self.room.admit(seat, person(seat.id), Roster(TEA, self.version, None))
+        self.room.admit(seat, person(seat.id), self.roster(self.version, None))
         return self.room.listed(person(seat.id), most)
 
 

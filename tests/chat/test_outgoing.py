@@ -29,7 +29,7 @@ class Sender:
 
     def __init__(self, most: int = 4) -> None:
         self.runtime = SteppedRuntime()
-        self.stream = MemoryStream(self.runtime.now)
+        self.stream = MemoryStream(lambda: self.runtime.time)
         self.gate = Gate()
         self.told: list[Delayed | Failed] = []
         self.gathering = Gathering()

@@ -70,11 +70,17 @@ class Tearoom:
         )
         self.ann = Seat("ann")
         self.seqs = 0
-        self.listed = self.enter(self.ann, Roster(TEA, 10, (person("bob"), person("ann"))))
+        self.listed = self.enter(self.ann, self.roster(10, (person("bob"), person("ann"))))
 
     def log_now(self) -> float:
         """The log's time."""
         return self.runtime.time + self.log_ahead
+
+    def roster(
+        self, version: int, members: tuple[Member, ...] | None, *, settled: bool = True
+    ) -> Roster:
+        """Who the presence store says is here now."""
+        return Roster(TEA, version, self.runtime.time, members, settled)
 
     def enter(self, seat: Seat, roster: Roster) -> list[str]:
         """Let a session in; return the sessions that it was told are there."""
@@ -120,7 +126,7 @@ def test_a_message_reaches_everybody_here_in_order() -> None:
     """Who is in a room sees every message once, in the log's order."""
     tea = Tearoom()
     guest = Seat("guest")
-    tea.enter(guest, Roster(TEA, 11, (person("bob"), person("ann"), person("guest"))))
+    tea.enter(guest, tea.roster(11, (person("bob"), person("ann"), person("guest"))))
     tea.ann.take()
     messages = [tea.say("bob"), tea.say("ann"), tea.say("bob", kind="did")]
     assert tea.ann.take() == messages
@@ -144,7 +150,7 @@ def test_a_newcomer_gets_the_backlog_and_then_what_follows() -> None:
     tea = Tearoom(backlog=2)
     before = [tea.say("bob") for _ in range(3)]
     guest = Seat("guest")
-    tea.enter(guest, Roster(TEA, 11, (person("bob"), person("ann"), person("guest"))))
+    tea.enter(guest, tea.roster(11, (person("bob"), person("ann"), person("guest"))))
     page = tea.room.backlog()
     after = tea.say("bob")
     assert [*page.messages, *guest.take()] == [*before[1:], after]
@@ -320,7 +326,7 @@ def test_what_was_missed_is_made_good_by_a_roster() -> None:
     assert tea.room.needs_roster
     assert not tea.ann.shown
     members = (person("ann"), person("dan"), person("eve", "bob"), person("bob", "bobby"))
-    roster = Roster(TEA, 13, members)
+    roster = tea.roster(13, members)
     tea.room.adopt(roster)
     assert not tea.room.needs_roster
     assert tea.ann.take() == [
@@ -329,7 +335,7 @@ def test_what_was_missed_is_made_good_by_a_roster() -> None:
     ]
     assert list(tea.room.members) == ["ann", "dan", "eve", "bob"]
     tea.change(13, left=(person("ann"),))
-    tea.room.adopt(Roster(TEA, 14, (person("ann"), person("eve", "bob"))))
+    tea.room.adopt(tea.roster(14, (person("ann"), person("eve", "bob"))))
     (left,) = tea.ann.take()
     assert isinstance(left, Left)
     assert {m.session for m in left.members} == {"bob", "dan"}
@@ -340,7 +346,7 @@ def test_a_roster_older_than_what_is_known_changes_nothing() -> None:
     tea = Tearoom()
     tea.change(11, left=(person("bob"),))
     tea.ann.take()
-    tea.room.adopt(Roster(TEA, 10, (person("bob"), person("ann"))))
+    tea.room.adopt(tea.roster(10, (person("bob"), person("ann"))))
     assert not tea.ann.take()
     assert "bob" not in tea.room.members
 
@@ -350,9 +356,9 @@ def test_a_roster_that_is_older_than_the_news_is_not_the_last_word() -> None:
     tea = Tearoom()
     tea.change(12, joined=(person("dan"),))
     tea.change(14, joined=(person("fay"),))
-    tea.room.adopt(Roster(TEA, 12, (person("bob"), person("ann"), person("cat"), person("dan"))))
+    tea.room.adopt(tea.roster(12, (person("bob"), person("ann"), person("cat"), person("dan"))))
     assert tea.room.needs_roster
-    tea.room.adopt(Roster(TEA, 14, (person("ann"), person("fay"))))
+    tea.room.adopt(tea.roster(14, (person("ann"), person("fay"))))
     assert not tea.room.needs_roster
 
 
@@ -360,7 +366,7 @@ def test_an_unsettled_roster_lets_nobody_leave() -> None:
     """While the presence store is rebuilt, those not yet in it again are not shown as gone."""
     tea = Tearoom()
     tea.change(12, joined=(person("dan"),))
-    tea.room.adopt(Roster(TEA, 13, (person("ann"),), settled=False))
+    tea.room.adopt(tea.roster(13, (person("ann"),), settled=False))
     assert not tea.ann.take()
     assert tea.room.needs_roster
 
@@ -384,7 +390,7 @@ def test_a_newcomer_is_in_the_list_it_is_shown() -> None:
     tea = Tearoom()
     assert tea.listed == ["bob", "ann"]
     guest = Seat("guest")
-    assert tea.enter(guest, Roster(TEA, 11, None)) == ["bob", "ann", "guest"]
+    assert tea.enter(guest, tea.roster(11, None)) == ["bob", "ann", "guest"]
     assert tea.ann.take() == [tea.joined("guest")]
     tea.change(11, joined=(person("guest"),))
     assert not tea.ann.take()
@@ -394,7 +400,7 @@ def test_a_newcomer_is_in_the_list_it_is_shown() -> None:
 def test_a_joining_of_which_the_news_is_lost_is_not_missed() -> None:
     """Who joins here is known here, whether the announcement comes or not."""
     tea = Tearoom()
-    tea.enter(Seat("guest"), Roster(TEA, 11, None))
+    tea.enter(Seat("guest"), tea.roster(11, None))
     tea.change(12, joined=(person("cat"),))
     assert not tea.room.needs_roster
     assert tea.ann.take() == [tea.joined("guest"), tea.joined("cat")]
@@ -406,7 +412,7 @@ def test_a_newcomer_whose_joining_was_announced_before_it_was_answered_comes_onc
     tea.change(11, joined=(person("guest"),))
     assert tea.ann.take() == [tea.joined("guest")]
     guest = Seat("guest")
-    assert tea.enter(guest, Roster(TEA, 11, None)) == ["bob", "ann", "guest"]
+    assert tea.enter(guest, tea.roster(11, None)) == ["bob", "ann", "guest"]
     assert not tea.ann.take()
 
 
@@ -414,8 +420,8 @@ def test_a_list_that_is_ahead_of_the_changes_is_consistent_for_all() -> None:
     """Two who join here while others join elsewhere both see who came, though all news is late."""
     tea = Tearoom()
     one, two = Seat("one"), Seat("two")
-    tea.enter(one, Roster(TEA, 12, tuple(map(person, ("bob", "ann", "x", "one")))))
-    tea.enter(two, Roster(TEA, 14, tuple(map(person, ("bob", "ann", "x", "one", "y", "two")))))
+    tea.enter(one, tea.roster(12, tuple(map(person, ("bob", "ann", "x", "one")))))
+    tea.enter(two, tea.roster(14, tuple(map(person, ("bob", "ann", "x", "one", "y", "two")))))
     for version, session in enumerate(("x", "one", "y", "two"), 11):
         tea.change(version, joined=(person(session),))
     assert [m.session for e in one.take() if isinstance(e, Joined) for m in e.members] == [
@@ -433,7 +439,7 @@ def test_a_list_older_than_the_changes_is_not_shown() -> None:
     tea.change(11, joined=(person("guest"),))
     tea.change(12, left=(person("bob"),))
     guest = Seat("guest")
-    assert tea.enter(guest, Roster(TEA, 11, tuple(map(person, ("bob", "ann", "guest"))))) == [
+    assert tea.enter(guest, tea.roster(11, tuple(map(person, ("bob", "ann", "guest"))))) == [
         *("ann", "guest")
     ]
 
@@ -444,7 +450,7 @@ def test_changes_before_the_first_answer_are_not_lost() -> None:
     room.changed(Change(TEA, 11, 0.0, joined=(person("late"),)))
     assert not room.needs_roster
     room.changed(Change(TEA, 10, 0.0, joined=(person("ann"),)))
-    room.admit(Seat("ann"), person("ann"), Roster(TEA, 10, (person("ann"),)))
+    room.admit(Seat("ann"), person("ann"), Roster(TEA, 10, 0.0, (person("ann"),)))
     assert not room.needs_roster
     assert list(room.members) == ["ann", "late"]
 
@@ -456,7 +462,7 @@ def test_changes_that_come_before_a_roster_are_applied_to_it() -> None:
         tea.change(version, joined=(person(session),))
     assert tea.room.needs_roster
     assert not tea.ann.take()
-    tea.room.adopt(Roster(TEA, 12, tuple(map(person, ("bob", "ann", "fay", "cat")))))
+    tea.room.adopt(tea.roster(12, tuple(map(person, ("bob", "ann", "fay", "cat")))))
     assert not tea.room.needs_roster
     assert tea.ann.take() == [tea.joined("fay", "cat"), tea.joined("dan"), tea.joined("eve")]
     assert tea.room.version == 14
@@ -469,10 +475,10 @@ def test_what_waits_for_a_roster_is_bounded() -> None:
     tea = Tearoom()
     for version in range(12, 14 + MOST_AHEAD):
         tea.change(version, joined=(person(f"s{version}"),))
-    tea.room.adopt(Roster(TEA, 12, (person("ann"),)))
+    tea.room.adopt(tea.roster(12, (person("ann"),)))
     assert tea.room.needs_roster
     assert tea.room.version == 12
-    tea.room.adopt(Roster(TEA, 13, (person("ann"),)))
+    tea.room.adopt(tea.roster(13, (person("ann"),)))
     assert not tea.room.needs_roster
     assert tea.room.version == 13 + MOST_AHEAD
 
@@ -482,8 +488,8 @@ def test_a_newcomer_ahead_of_the_news_is_not_taken_for_gone() -> None:
     tea = Tearoom()
     guest = Seat("guest")
     tea.change(12, joined=(person("cat"),))
-    assert tea.enter(guest, Roster(TEA, 13, None)) == ["bob", "ann", "guest"]
-    tea.room.adopt(Roster(TEA, 12, tuple(map(person, ("bob", "ann", "dan", "cat")))))
+    assert tea.enter(guest, tea.roster(13, None)) == ["bob", "ann", "guest"]
+    tea.room.adopt(tea.roster(12, tuple(map(person, ("bob", "ann", "dan", "cat")))))
     tea.change(13, joined=(person("guest"),))
     assert tea.ann.take() == [tea.joined("guest"), tea.joined("dan", "cat")]
     assert guest.take() == [tea.joined("dan", "cat")]
@@ -495,7 +501,7 @@ def test_a_newcomer_ahead_of_the_news_is_not_taken_for_gone() -> None:
 def test_who_was_in_already_does_not_stand_for_a_change_that_is_on_its_way() -> None:
     """A session that is resumed here hides nobody who came at that moment."""
     tea = Tearoom()
-    tea.enter(Seat("bob"), Roster(TEA, 10, None))
+    tea.enter(Seat("bob"), tea.roster(10, None))
     tea.change(11, joined=(person("cat"),))
     assert tea.ann.take() == [tea.joined("cat")]
 
@@ -511,7 +517,7 @@ def test_nobody_is_told_of_their_own_return() -> None:
     """Who was missing from presence for a moment, as when it was rebuilt, is not told so."""
     tea = Tearoom()
     tea.room.heard(12)
-    tea.room.adopt(Roster(TEA, 12, (person("bob"),)))
+    tea.room.adopt(tea.roster(12, (person("bob"),)))
     tea.change(13, joined=(person("ann"), person("cat")))
     assert tea.ann.take() == [tea.joined("cat")]
     tea.change(14, left=(person("ann"), person("cat")))
@@ -530,7 +536,7 @@ def test_a_message_shows_its_senders_coming_first() -> None:
     tea.change(11, joined=(person("cat"),))
     assert tea.ann.take() == [again]
     guest = Seat("guest")
-    assert tea.enter(guest, Roster(TEA, 12, None)) == ["bob", "ann", "cat", "guest"]
+    assert tea.enter(guest, tea.roster(12, None)) == ["bob", "ann", "cat", "guest"]
     tea.runtime.time += FRESH_SECONDS + 1
     tea.room.tick()
     assert not tea.room.needs_roster
@@ -561,7 +567,7 @@ def test_who_joins_in_between_sees_the_stranger_too() -> None:
     tea = Tearoom()
     tea.say("cat")
     guest = Seat("guest")
-    listed = tea.enter(guest, Roster(TEA, 11, tuple(map(person, ("bob", "ann", "guest")))))
+    listed = tea.enter(guest, tea.roster(11, tuple(map(person, ("bob", "ann", "guest")))))
     assert set(listed) == {"bob", "ann", "guest", "cat"}
     tea.change(11, joined=(person("guest"),))
     tea.change(12, joined=(person("cat"),))
@@ -609,13 +615,13 @@ def test_a_coming_that_is_not_confirmed_is_looked_into() -> None:
     """Somebody shown because of a late message, who is not there, does not stay for ever."""
     tea = Tearoom()
     tea.say("ghost")
-    tea.room.adopt(Roster(TEA, 10, (person("bob"), person("ann"))))
+    tea.room.adopt(tea.roster(10, (person("bob"), person("ann"))))
     assert "ghost" in tea.room.members
     tea.ann.take()
     tea.runtime.time += FRESH_SECONDS + 1
     tea.room.tick()
     assert tea.room.needs_roster
-    tea.room.adopt(Roster(TEA, 10, (person("bob"), person("ann"))))
+    tea.room.adopt(tea.roster(10, (person("bob"), person("ann"))))
     assert tea.ann.take() == [tea.left("ghost")]
     assert not tea.room.needs_roster
 
@@ -686,7 +692,7 @@ class Presence(RuleBasedStateMachine):
 
     def roster(self) -> Roster:
         """What the store answers now."""
-        return Roster(TEA, self.version, tuple(self.truth.values()))
+        return Roster(TEA, self.version, self.runtime.time, tuple(self.truth.values()))
 
     def announce(self, **fields: Any) -> None:
         """Make a change."""
@@ -835,7 +841,7 @@ class Presence(RuleBasedStateMachine):
         self.announce(joined=(person(seat.id),))
         roster = self.roster()
         if known and known == newest:
-            roster = Roster(TEA, self.version, None)
+            roster = Roster(TEA, self.version, self.runtime.time, None)
         return seat, roster
 
     @rule(answer=consumes(asked))

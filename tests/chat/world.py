@@ -282,9 +282,9 @@ class GatedPresence(MemoryPresence):
         self.knew.append(known)
         return await self._in_turn(session, "join", super().join(session, room, known))
 
-    async def leave(self, session: str, room: RoomName, reason: str) -> None:
+    async def leave(self, session: str, room: RoomName, reason: str) -> float:
         """Leave a room."""
-        await self._in_turn(session, "leave", super().leave(session, room, reason))
+        return await self._in_turn(session, "leave", super().leave(session, room, reason))
 
     async def release(self, session: str, reason: str) -> None:
         """End a session."""
@@ -522,6 +522,7 @@ class World:
         log_seconds: As in `Ring`.
         log_most: As in `Ring`.
         log_ahead: By how many seconds the log's clock is ahead of the instances'.
+        store_ahead: The same of the presence store's.
         in_turn: Whether presence answers a session in the order in which it was asked, as it does
             on a store's one connection; what has waited goes on by `Gate.go_on`.
     """
@@ -535,12 +536,13 @@ class World:
         log_seconds: float = math.inf,
         log_most: int = 0,
         log_ahead: float = 0.0,
+        store_ahead: float = 0.0,
         in_turn: bool = False,
     ) -> None:
         self.in_turn = in_turn
         self.runtime = SteppedRuntime()
         self.stream = MemoryStream(lambda: self.runtime.time + log_ahead)
-        self.store = MemoryPresenceStore(now=self.runtime.now)
+        self.store = MemoryPresenceStore(now=lambda: self.runtime.time + store_ahead)
         self.post = MemoryPost()
         self._started = 0
         self._limits = limits or Limits()

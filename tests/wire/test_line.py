@@ -204,7 +204,7 @@ REPLIES: list[tuple[Reply | PrivateSent, list[str]]] = [
     (IgnoreSet(BOB, True), ["-- bob is ignored"]),
     (IgnoreSet(BOB, False), ["-- bob is no longer ignored"]),
     (
-        Whois(Whereabouts(ROB, "s", "i", "srv-1", DAY - 3840, "lunch", (GENERAL, TEA))),
+        Whois(Whereabouts(ROB, "s", "i", "srv-1", DAY - 3840, DAY, "lunch", (GENERAL, TEA))),
         [
             "rob is in #general, #tea",
             "[away] rob: lunch",
@@ -212,11 +212,11 @@ REPLIES: list[tuple[Reply | PrivateSent, list[str]]] = [
         ],
     ),
     (
-        Whois(Whereabouts(ROB, "s", "i", "srv-1", DAY - 3840, None, ())),
+        Whois(Whereabouts(ROB, "s", "i", "srv-1", DAY - 3840, DAY, None, ())),
         ["rob is in (no room)", "-- rob is on srv-1 since 2026-11-24 14:00:00"],
     ),
     (
-        Whois(Whereabouts(ROB, "s", "", "", DAY - 3840, None, (TEA,))),
+        Whois(Whereabouts(ROB, "s", "", "", DAY - 3840, DAY, None, (TEA,))),
         ["rob is in #tea", "-- rob is to come back, here since 2026-11-24 14:00:00"],
     ),
     (PrivateSent(private("yes?")), ["[15:04:14] (private) -> rob: yes?"]),

@@ -147,7 +147,7 @@ ANSWERS: list[tuple[replies.Reply | events.PrivateSent, dict[str, Any]]] = [
     (replies.AwaySet(None), {}),
     (replies.IgnoreSet(BOB, ignored=True), {"nick": "bob"}),
     (
-        replies.Whois(Whereabouts(ALICE, "s1", "i1", "lab-1", AT, "lunch", (TEA,))),
+        replies.Whois(Whereabouts(ALICE, "s1", "i1", "lab-1", AT, AT, "lunch", (TEA,))),
         {
             "nick": "Alice",
             "session": "s1",

@@ -134,11 +134,12 @@ class MemoryPresence:
         self._must_own(session)
         return self._store.join(session, room, known)
 
-    async def leave(self, session: str, room: RoomName, reason: str) -> None:
+    async def leave(self, session: str, room: RoomName, reason: str) -> float:
         """Leave a room; idempotent."""
         self._reach()
         if self._owns(session):
             self._store.leave(session, room, reason)
+        return self._store.now()
 
     async def release(self, session: str, reason: str) -> None:
         """End a session: its nick is free and it has left every room when this returns."""
@@ -190,6 +191,7 @@ class MemoryPresence:
             instance=held.holder.incarnation if held.holder else "",
             instance_name=held.holder.instance_name if held.holder else "",
             since=held.since,
+            at=self._store.now(),
             away=held.away,
             rooms=tuple(sorted(held.rooms, key=str)),
         )

@@ -130,7 +130,7 @@ class MemoryPresenceStore:
 
     def _roster(self, room: HeldRoom) -> Roster:
         members = tuple(self.member(session) for session in room.members)
-        return Roster(room.name, room.version, members)
+        return Roster(room.name, room.version, self.now(), members)
 
     # Sessions.
 
@@ -203,7 +203,8 @@ class MemoryPresenceStore:
         given, before = held.given, self.member(session)
         held.ends, held.given = None, ""
         self._marked(session, before)
-        return Resumed(held.nick, held.since, held.away, tuple(held.rooms), given), former
+        rooms = tuple(held.rooms)
+        return Resumed(held.nick, held.since, self.now(), held.away, rooms, given), former
 
     def _marked(self, session: str, before: Member) -> None:
         """Announce to its rooms how a session is shown now, if it was shown another way."""
@@ -260,7 +261,7 @@ class MemoryPresenceStore:
             held.rooms.append(room.name)
             self._change(room, joined=(self.member(session),))
         if 0 < known <= before:
-            return Roster(room.name, version if new else known, None)
+            return Roster(room.name, version if new else known, self.now(), None)
         return self._roster(room)
 
     def _room(self, name: RoomName) -> HeldRoom:

@@ -42,7 +42,7 @@ _decode_located = msgspec.msgpack.Decoder(LocateReply | bool).decode
 _decode_holders = msgspec.msgpack.Decoder(tuple[str | bool, ...]).decode
 _decode_emptied = msgspec.msgpack.Decoder(EmptiedReply).decode
 _decode_resumed = msgspec.msgpack.Decoder(ResumeReply).decode
-_decode_since = msgspec.msgpack.Decoder(int).decode
+_decode_at = msgspec.msgpack.Decoder(int).decode
 _decode_agreed = msgspec.msgpack.Decoder(bool).decode
 
 
@@ -127,7 +127,7 @@ class RedisPresence:
             self._holdings.owe(session, "")
             raise
         self._holdings.owed.pop(session, None)
-        self._holdings.sessions[session] = Held(nick, _decode_since(body), key=key)
+        self._holdings.sessions[session] = Held(nick, _decode_at(body), key=key)
 
     async def arm(self, session: str, key: str) -> None:
         """Make a session with a nick resumable by this key; the one before stays for a while."""
@@ -167,7 +167,14 @@ class RedisPresence:
         )
         self._holdings.unmarked.discard(session)
         self._holdings.sessions[session] = held
-        return Resumed(held.nick, held.since / 1e6, held.away, tuple(held.rooms), resumed.given)
+        return Resumed(
+            held.nick,
+            held.since / 1e6,
+            resumed.at / 1e6,
+            held.away,
+            tuple(held.rooms),
+            resumed.given,
+        )
 
     async def settle(self, session: str) -> None:
         """Forget the key before the current one."""
@@ -197,17 +204,19 @@ class RedisPresence:
         name = RoomName.trusted(reply.name)
         held.rooms[name] = reply.order
         self._lease.saw(reply.version)
+        at = reply.at / 1e6
         if isinstance(reply.members, bool):
             new = reply.order == reply.version
-            return Roster(name, reply.version if new else known, None)
-        return Roster(name, reply.version, await self._members(reply.members))
+            return Roster(name, reply.version if new else known, at, None)
+        return Roster(name, reply.version, at, await self._members(reply.members))
 
-    async def leave(self, session: str, room: RoomName, reason: str) -> None:
+    async def leave(self, session: str, room: RoomName, reason: str) -> float:
         """Leave a room; idempotent. Exactly one round trip."""
         held = self._holdings.sessions.get(session)
-        await self._ask("leave", session, room.token, reason)
+        body = await self._ask("leave", session, room.token, reason)
         if held is not None:
             held.rooms.pop(room, None)
+        return _decode_at(body) / 1e6
 
     async def release(self, session: str, reason: str) -> None:
         """End a session: its nick is free and it has left every room when this returns."""
@@ -229,7 +238,7 @@ class RedisPresence:
         name = RoomName.trusted(reply.name) if isinstance(reply.name, str) else room
         self._lease.saw(reply.version)
         members = await self._members(reply.members)
-        return Roster(name, reply.version, members, reply.settled)
+        return Roster(name, reply.version, reply.at / 1e6, members, reply.settled)
 
     async def listing(self, room: RoomName, most: int, known: int) -> Listing:
         """Read the members of a room that came first. Exactly one round trip."""
@@ -263,6 +272,7 @@ class RedisPresence:
             instance=reply.incarnation,
             instance_name=reply.instance,
             since=reply.since / 1e6,
+            at=reply.at / 1e6,
             away=reply.away if isinstance(reply.away, str) else None,
             rooms=tuple(RoomName.trusted(name) for name in sorted(reply.rooms)),
         )

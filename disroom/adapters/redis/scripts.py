@@ -83,6 +83,7 @@ class ResumeReply(msgspec.Struct, array_like=True, frozen=True):
 
     nick: str
     since: int
+    at: int
     away: str | bool
     tenure: int
     previous: str
@@ -94,6 +95,7 @@ class JoinReply(msgspec.Struct, array_like=True, frozen=True):
     """A room after a joining; the members as `members_of` reads them, or False."""
 
     version: int
+    at: int
     name: str
     order: int
     members: list[str] | bool
@@ -103,6 +105,7 @@ class UsersReply(msgspec.Struct, array_like=True, frozen=True):
     """A room; no name: it is empty."""
 
     version: int
+    at: int
     name: str | bool
     settled: bool
     members: list[str]
@@ -140,6 +143,7 @@ class LocateReply(msgspec.Struct, array_like=True, frozen=True):
     incarnation: str
     instance: str
     since: int
+    at: int
     away: str | bool
     rooms: tuple[str, ...]
 

@@ -1,5 +1,5 @@
 -- Enters a room. ARGV: 5 session, 6 token, 7 name, 8 the version that the caller knows, 0: none.
--- ok: {version, name, order, members}: members as in the room's hash, flat, or false if what is
+-- ok: {version, the time (us), name, order, members}: members as in the room's hash, flat, or false if what is
 -- known becomes what is the case by the changes since, which are announced; unless those are very
 -- many, as after a failover. Idempotent: who is in already changes nothing. Refused while settling.
 local MOST_SINCE = 10000
@@ -28,4 +28,4 @@ local members = false
 if known == 0 or known > before or before - known > MOST_SINCE then
   members = redis.call('HGETALL', key('room', token))
 end
-return answer('ok', { version, redis.call('HGET', key('names'), token), order, members })
+return answer('ok', { version, now, redis.call('HGET', key('names'), token), order, members })

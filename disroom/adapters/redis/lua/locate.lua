@@ -1,6 +1,6 @@
 -- Finds who holds a nick. ARGV: 5 token.
 -- ok: false, or {nick, session, incarnation, its instance's name (both empty for an orphan), since
--- (us), away text or false, {room's name...}}.
+-- (us), the time (us), away text or false, {room's name...}}.
 local sid = redis.call('HGET', key('nicks'), ARGV[5])
 if not sid then
   return answer('ok', false)
@@ -12,5 +12,5 @@ for i, token in ipairs(rooms_of(sid)) do
 end
 local instance = redis.call('HGET', key('holders'), session[2]) or ''
 return answer('ok', {
-  session[1], sid, session[2], instance, tonumber(session[3]), session[4], rooms,
+  session[1], sid, session[2], instance, tonumber(session[3]), now, session[4], rooms,
 })

@@ -1,6 +1,6 @@
 -- Takes a session over from whoever holds it, or from nobody. ARGV: 5 session, 6 the key presented,
 -- 7 the new one. Refused while settling.
--- ok: {nick, since (us), away text or false, tenure, previous key, what the client was given or '',
+-- ok: {nick, since (us), the time (us), away text or false, tenure, previous key, what the client was given or '',
 -- {{room's name, order}...}}, in the order of joining. gone: there is none, its grace is over, or
 -- the key is neither its own nor the one before. The former stays good until settle.lua: who
 -- presents it has not got the answer that told of the current one.
@@ -36,5 +36,5 @@ for i, token in ipairs(rooms_of(sid)) do
   rooms[i] = { redis.call('HGET', key('names'), token), order }
 end
 return answer('ok', {
-  session[6], tonumber(session[7]), session[8], tenure, presented, session[9] or '', rooms,
+  session[6], tonumber(session[7]), now, session[8], tenure, presented, session[9] or '', rooms,
 })
