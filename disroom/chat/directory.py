@@ -75,17 +75,16 @@ class Directory:
         )
 
     async def topics(self, names: Iterable[RoomName]) -> dict[RoomName, Topic]:
-        """Read topics; one that was seen here just now may not have been stored as such yet."""
-        names = tuple(names)
-        topics = dict(await self._log.topics(names))
+        """Read topics; where the message that set it was seen here, that is the topic."""
+        topics: dict[RoomName, Topic] = {}
+        asked: list[RoomName] = []
         for name in names:
             room = self._rooms.get(name)
             if room is None or room.topic_at is None:
-                continue
-            if name in topics and topics[name].at >= room.topic_at:
-                continue
-            if room.topic is not None:
+                asked.append(name)
+            elif room.topic is not None:
                 topics[name] = room.topic
-            else:
-                topics.pop(name, None)
+        if asked:
+            told = await self._log.topics(asked)
+            topics.update(told)
         return topics

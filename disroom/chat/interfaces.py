@@ -65,6 +65,9 @@ class IRoomLog(Interface):
     def store(room: RoomName, drafts: Sequence[Draft], receipt: Receipt) -> None:
         """Store one user's next messages, in this order; idempotent by ``draft.id``.
 
+        The text of one of kind ``topic`` is the room's topic from then on, an empty one takes the
+        topic away: the room's newest such message decides. See `topics`.
+
         Whatever becomes of each, none is stored before one that precedes it here, unless that one
         was reported as not stored. Tries for about 15 s. The messages reach followers by
         `IRoomFollower.received`, on this instance too, before or after the receipt is told. A
@@ -117,19 +120,12 @@ class IRoomLog(Interface):
     def topics(rooms: Iterable[RoomName]) -> Awaitable[Mapping[RoomName, Topic]]:
         """Read the topics of these rooms; one without a topic is left out.
 
+        One that was set just now may be told a moment later, and where the store is partly away,
+        some seconds after it is back. It is told never only if all instances that have seen its
+        message end before that, and the room is opened next when others have followed it.
+
         Raises:
             StoreUnavailable: The store does not answer.
-        """
-
-    def set_topic(room: RoomName, draft: Draft) -> Awaitable[int]:
-        """Append the draft (of kind ``topic``), make its text the room's topic, return its seq.
-
-        Durable when it returns. Two at once: the one with the greater seq stays. An empty text
-        takes the topic away.
-
-        Raises:
-            NotStored: As `store` tells it.
-            StoreUnavailable: The message is stored, the topic is not; setting it again is safe.
         """
 
     def last_seq(room: RoomName) -> Awaitable[int]:

@@ -190,8 +190,6 @@ class Outgoing:
         self._under_way = 1
         if self._failing and self._runtime.monotonic() - first.queued > self._give_up:
             self._stored(NotStored())
-        elif first.draft.kind == "topic":
-            self._runtime.spawn(self._set_topic(first), "setting a topic")
         else:
             drafts = [first.draft]
             if len(self._queue) > 1:
@@ -199,16 +197,6 @@ class Outgoing:
                 drafts = [unsent.draft for unsent in some]
             self._under_way = len(drafts)
             self._log.store(first.room, drafts, self._stored)
-
-    async def _set_topic(self, unsent: _Unsent) -> None:
-        try:
-            result: int | ChatError = await self._log.set_topic(unsent.room, unsent.draft)
-        except ChatError as error:
-            result = error
-        except Exception:  # logged by whoever runs this, once what waits goes on
-            self._stored(NotStored("something went wrong"))
-            raise
-        self._stored(result)
 
     def _stored(self, result: int | ChatError) -> None:
         """Take note of what became of the first that is under way, and go on after the last."""
@@ -218,7 +206,7 @@ class Outgoing:
             if not unsent.seq and not self._closed:
                 self._unseen[unsent.draft.id] = self._runtime.monotonic() + SHOWN_SECONDS
             self._acknowledge(unsent, result)
-        elif unsent.seq and isinstance(result, NotStored):
+        elif unsent.seq:  # it was seen in the room, whatever the log says
             self._acknowledge(unsent, unsent.seq)
         else:
             self._fail(unsent, result)
@@ -253,4 +241,4 @@ class Outgoing:
 
 def _goes_with(first: _Unsent, other: _Unsent) -> bool:
     """Whether a message can be stored together with the one that is next."""
-    return other.draft.kind != "topic" and other.room == first.room
+    return other.room == first.room

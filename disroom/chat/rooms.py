@@ -8,6 +8,7 @@ versions with the presence store, every COMPARE_SECONDS and whenever there is do
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from disroom.chat.errors import ChatError, PresenceUnavailable, StoreUnavailable
@@ -22,6 +23,9 @@ from disroom.chat.room import Room
 COMPARE_SECONDS = 10.0
 """How often the versions of all rooms are compared with the presence store's."""
 
+TOPIC_SECONDS = 10.0
+"""For how long a topic that was read need not be read again."""
+
 
 @dataclass(slots=True)
 class _Followed:
@@ -30,6 +34,7 @@ class _Followed:
     Attributes:
         introducing: While the first of them asks who is in the room. The others wait for it, so
             that of all who come back at once after a restart only one is told everybody.
+        topic_until: Until when, in monotonic seconds, the topic that was read may be told.
     """
 
     room: Room
@@ -38,6 +43,7 @@ class _Followed:
     joining: int = 0
     introducing: ISignal | None = None
     adopting: bool = False
+    topic_until: float = 0.0
 
 
 class Rooms:
@@ -99,6 +105,8 @@ class Rooms:
             raise StoreUnavailable from followed.failure
         try:
             await self._histories.refresh(followed.room)
+            with suppress(StoreUnavailable):
+                await self._read_topic(followed)
             while followed.introducing is not None:
                 await followed.introducing.wait()
         except BaseException:
@@ -113,10 +121,7 @@ class Rooms:
         room = followed.room
         try:
             await self._log.follow(name, room, self._recent)
-            if room.topic_at is None:
-                topic = (await self._log.topics([name])).get(name)
-                if room.topic_at is None:  # nor set meanwhile
-                    room.topic = topic
+            await self._read_topic(followed)
         except Exception as error:
             followed.failure = error
             self._log.unfollow(name)
@@ -125,6 +130,18 @@ class Rooms:
                 raise
         finally:
             followed.opened.fire()
+
+    async def _read_topic(self, followed: _Followed) -> None:
+        """Read the topic that was set before all messages here, if it was not read just now.
+
+        It is read again later, since what the log tells of topics may be some time behind.
+        """
+        room, now = followed.room, self._runtime.monotonic()
+        if room.topic_at is None and now >= followed.topic_until:
+            followed.topic_until = now + TOPIC_SECONDS
+            topic = (await self._log.topics([room.name])).get(room.name)
+            if room.topic_at is None:  # nor set meanwhile
+                room.topic = topic
 
     def entered(self, name: RoomName) -> None:
         """End what `enter` began, once the session is in the room or has given up."""

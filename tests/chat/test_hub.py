@@ -125,7 +125,7 @@ def test_a_topic_set_while_a_room_is_opened_is_the_one_shown(world: World) -> No
             outcome(ann.session.set_topic(new))
         else:
             draft = Draft("t", "topic", Nick.parse("ann"), ann.session.id, "")
-            outcome(world.one.log.set_topic(TEA, draft))
+            outcome(world.one.log.append(TEA, draft))
         world.two.gate.release()
         topic = outcome(joining).topic
         assert (topic.text if topic else None) == new

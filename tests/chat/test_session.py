@@ -23,6 +23,7 @@ from disroom.chat.errors import (
 from disroom.chat.events import Draft, Failed, StoredAfterAll
 from disroom.chat.names import Nick, RoomName
 from disroom.chat.replies import AwaySet, Departed, Entered, IgnoreSet
+from disroom.chat.rooms import TOPIC_SECONDS
 from tests.chat.world import User, World, in_words, outcome, run, world_of
 
 TEA, POT = RoomName.parse("tea"), RoomName.parse("pot")
@@ -364,7 +365,7 @@ def test_rooms_are_listed_without_topics_while_the_log_is_away(world: World) -> 
     assert listed.topic is not None
     assert listed.topic.text == "green"
     world.stream.available = False
-    (listed,) = outcome(ann.session.list_rooms()).rooms
+    (listed,) = outcome(world.two.user("bob").session.list_rooms()).rooms
     assert listed.topic is None
 
 
@@ -442,6 +443,35 @@ def test_a_topic_that_was_just_taken_away_is_not_shown_again(
     outcome(ann.session.set_topic("black"))
     told = outcome(ann.session.topic()).topic
     assert told is not None and told.text == "black"
+
+
+def test_a_topic_that_was_seen_needs_no_log(world: World) -> None:
+    """Who asks for the topic that the room has seen is told it while the log is away."""
+    ann = world.one.user("ann", "tea")
+    outcome(ann.session.set_topic("green"))
+    world.stream.available = False
+    told = outcome(ann.session.topic()).topic
+    assert told is not None and told.text == "green"
+
+
+def test_a_topic_that_the_log_told_late_is_shown_to_who_joins_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An instance that opened the room too early does not keep an old topic for good."""
+    bob = world.two.user("bob", "tea")
+    outcome(bob.session.set_topic("green"))
+    for number in range(20):
+        outcome(bob.say(f"{number}"))
+    with monkeypatch.context() as late:
+        late.setattr(world.one.log, "topics", lambda _: succeed({}))
+        assert outcome(world.one.user("ann").join("tea")).topic is None
+    world.pass_time(TOPIC_SECONDS)
+    world.stream.available = False
+    assert outcome(world.one.user("cat").join("tea")).topic is None
+    world.stream.available = True
+    world.pass_time(TOPIC_SECONDS)
+    topic = outcome(world.one.user("dan").join("tea")).topic
+    assert topic is not None and topic.text == "green"
 
 
 def test_every_verb_can_name_its_room(world: World) -> None:

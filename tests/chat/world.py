@@ -171,10 +171,6 @@ class GatedLog(MemoryRoomLog):
         """Append."""
         return await self._gate.around("append", super().append(room, draft))
 
-    async def set_topic(self, room: RoomName, draft: Draft) -> int:
-        """Set a topic."""
-        return await self._gate.around("set_topic", super().set_topic(room, draft))
-
     async def follow(self, room: RoomName, follower: IRoomFollower, recent: int) -> None:
         """Follow; the answer may come after the follower is live."""
         await self._gate("follow")

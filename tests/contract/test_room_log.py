@@ -285,23 +285,43 @@ async def test_topics_last(store: Store) -> None:
     here, there = await store.log(), await store.log()
     follower = await following(there)
     assert await here.topics([TEA, RUM]) == {}
-    await here.set_topic(TEA, draft("first", kind="topic"))
-    await there.set_topic(RUM, draft("spirits", kind="topic"))
-    await there.set_topic(TEA, draft("second", kind="topic"))
+    await here.append(TEA, draft("first", kind="topic"))
+    await there.append(RUM, draft("spirits", kind="topic"))
+    await there.append(TEA, draft("second", kind="topic"))
     await follower.hears("first", "second")
     message = follower.events[-1]
     assert isinstance(message, Message) and message.kind == "topic"
     for log in (here, there):
+        await tells(log, {TEA: "second", RUM: "spirits"})
         topics = await log.topics([TEA, RUM, RoomName.parse("gin")])
-        assert {room: topic.text for room, topic in topics.items()} == {
-            TEA: "second",
-            RUM: "spirits",
-        }
-        assert topics[TEA].nick == ALICE
-        assert topics[TEA].at == pytest.approx(message.at, abs=0.01)
-    await here.set_topic(TEA, draft("", kind="topic"))
-    assert set(await there.topics([TEA, RUM])) == {RUM}
+        assert (topics[TEA].nick, topics[TEA].at) == (ALICE, message.at)
+    await here.append(TEA, draft("", kind="topic"))
+    await tells(there, {RUM: "spirits"})
     assert await there.topics([]) == {}
+
+
+async def tells(log: RoomLog, topics: dict[RoomName, str]) -> None:
+    """Wait until a log tells these topics of three rooms."""
+
+    async def told() -> bool:
+        found = await log.topics([TEA, RUM, RoomName.parse("gin")])
+        return {room: topic.text for room, topic in found.items()} == topics
+
+    await eventually(told, message=f"not told: {topics}")
+
+
+@promise
+async def test_a_topic_is_stored_in_its_place_among_messages(store: Store) -> None:
+    """It is a message, has its receipt as they do, and the last of several is the topic."""
+    here, there = await store.log(), await store.log()
+    follower = await following(there)
+    first, last = (draft(text, kind="topic") for text in ("first", "last"))
+    receipts: list[int | ChatError] = []
+    here.store(TEA, [draft("a"), first, draft("b"), last, draft("c"), first], receipts.append)
+    await eventually(lambda: len(receipts) == 6)
+    assert receipts == [1, 2, 3, 4, 5, 2]
+    await follower.hears("a", "first", "b", "last", "c")
+    await tells(there, {TEA: "last"})
 
 
 @promise
@@ -310,15 +330,14 @@ async def test_the_later_of_two_topics_stays(store: Store) -> None:
     here, there = await store.log(), await store.log()
     follower = await following(here)
     changes = [
-        Deferred.fromCoroutine(log.set_topic(TEA, draft(f"{number}", kind="topic")))
+        Deferred.fromCoroutine(log.append(TEA, draft(f"{number}", kind="topic")))
         for number in range(5)
         for log in (here, there)
     ]
     for change in changes:
         await change
     await eventually(lambda: len(follower.events) == 10)
-    topics = await there.topics([TEA])
-    assert topics[TEA].text == follower.texts[-1]
+    await tells(there, {TEA: follower.texts[-1]})
 
 
 @promise

@@ -46,6 +46,10 @@ class RoomFeed:
         clock: The reactor.
         suspect: Called when the stream may be another one; must lead to `resume` or `restart`.
         seen: Told the id and the seq of each message that is delivered, after the follower.
+
+    Attributes:
+        topic: The seq of the newest message known to have set the topic; 0 for none.
+        topic_kept: Of the one that the bucket of topics has, as far as is known.
     """
 
     _log = Logger()
@@ -65,6 +69,8 @@ class RoomFeed:
         self.room = room
         self.subject = settings.room_subject(room.token)
         self.order = RoomOrder(self._deliver, self._lose)
+        self.topic = 0
+        self.topic_kept = 0
         self._follower = follower
         self._connection = connection
         self._reader = reader
@@ -147,7 +153,7 @@ class RoomFeed:
         if self._stale:
             return
         self._stop()
-        self._stored = 0
+        self._stored = self.topic = self.topic_kept = 0
         self.order.restart()
         self._read(self._start_over)
 
@@ -265,6 +271,8 @@ class RoomFeed:
             self._lose(stored.seq, stored.seq)
         else:
             self._delivered += 1
+            if message.kind == "topic":
+                self.topic = message.seq
             self._tell(message)
             self._seen(message.id, message.seq)
 

@@ -25,7 +25,8 @@ from disroom.adapters.jetstream.history import RoomReader
 from disroom.adapters.jetstream.lookout import Lookout
 from disroom.adapters.jetstream.publisher import Publisher, TooBig
 from disroom.adapters.jetstream.stream import StreamKeeper, StreamSettings, StreamState, moment
-from disroom.adapters.jetstream.topics import TopicRecord, Topics
+from disroom.adapters.jetstream.topickeeper import TopicKeeper
+from disroom.adapters.jetstream.topics import Topics
 from disroom.adapters.nats.connection import NatsConnection
 from disroom.adapters.nats.errors import NatsError, StoreStartError
 from disroom.adapters.nats.inbox import Inbox
@@ -83,6 +84,14 @@ class JetStreamRoomLog:
             most_per_room=settings.max_messages_per_room,
         )
         self._topics = Topics(self._jetstream, self._publisher, settings, clock)
+        self._topic_keeper = TopicKeeper(
+            jetstream=self._jetstream,
+            topics=self._topics,
+            keeper=self._keeper,
+            settings=settings,
+            clock=clock,
+            feeds=self._feeds,
+        )
         self._clock = clock
         self._seconds = now
         self._ahead = 0.0  # of that clock the stream's is; at first so little that nothing is old
@@ -111,6 +120,7 @@ class JetStreamRoomLog:
         state = await self._keeper.ensure(apply=self._apply)
         self._looked(state)
         self._lookout.start(state)
+        self._topic_keeper.start()
 
     def _looked(self, state: StreamState) -> None:
         self._bursts.allowed = state.batches
@@ -119,6 +129,7 @@ class JetStreamRoomLog:
     async def stop(self) -> None:
         """Follow nothing more and disconnect, within about a second; appends under way fail."""
         self._lookout.stop()
+        self._topic_keeper.stop()
         for feed in self._feeds.values():
             feed.close()
         self._feeds.clear()
@@ -148,6 +159,8 @@ class JetStreamRoomLog:
     def _tell(self, receipt: Receipt, token: str, draft: Draft, outcome: Outcome) -> None:
         if isinstance(outcome, Acknowledged):
             self._lookout.stored(token, outcome.seq)
+            if draft.kind == "topic":
+                self._topic_keeper.stored(token, outcome.seq)
             receipt(outcome.seq)
         else:
             receipt(_why_not(outcome, draft))
@@ -160,19 +173,6 @@ class JetStreamRoomLog:
         if isinstance(stored, ChatError):
             raise stored
         return stored
-
-    async def set_topic(self, room: RoomName, draft: Draft) -> int:
-        """Store the message and make its text the topic; see `IRoomLog`."""
-        seq = await self.append(room, draft)
-        name = self._settings.name
-        with _translated():
-            state = StreamState.from_info(await self._jetstream.call(f"STREAM.INFO.{name}"))
-            stored = await self._jetstream.from_leader(name, {"seq": seq})
-            at = stored.at if stored is not None else self.now()
-            created = moment(state.created)
-            record = TopicRecord(draft.text, draft.nick.display, at, seq, created)
-            await self._topics.write(room.token, record, draft.id)
-        return seq
 
     async def purge(self, room: RoomName, upto: int) -> None:
         """Remove a room's messages up to a seq; see `IRoomLog`."""
@@ -272,10 +272,16 @@ class JetStreamRoomLog:
         by_token = {room.token: room for room in rooms}
         with _translated():
             records = await self._topics.read(list(by_token)) if by_token else {}
-        return {
-            by_token[token]: Topic(record.text, Nick.trusted(record.nick), record.at)
-            for token, record in records.items()
-        }
+        created = moment(self._lookout.created)
+        topics = {}
+        for token, record in records.items():
+            feed = self._feeds.get(token)
+            if feed is not None and not feed.topic and record.created == created:
+                feed.topic = feed.topic_kept = record.seq
+            if record.text:
+                room = by_token[token]
+                topics[room] = Topic(record.text, Nick.trusted(record.nick), record.at)
+        return topics
 
     async def stored_rooms(self) -> tuple[RoomName, ...]:
         """The rooms that have messages; see `IRoomLog`."""

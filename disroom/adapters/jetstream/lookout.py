@@ -234,7 +234,8 @@ class Lookout:
             if error.code != STREAM_NOT_FOUND:
                 raise
             self._log.warn("The stream {name} is gone; it is made anew", name=self._settings.name)
-            return await self._keeper.recreate()
+            stream, _ = await self._keeper.recreate()
+            return stream
 
     async def _compare_some(self, feeds: Sequence[RoomFeed], at_once: bool) -> None:
         query = {

@@ -217,8 +217,8 @@ class StreamKeeper:
         await self._patiently(self._settings.bucket_config(), apply, deadline)
         return state
 
-    async def recreate(self) -> StreamState:
-        """Create what is absent, and take what is there as it is.
+    async def recreate(self) -> tuple[StreamState, StreamState]:
+        """Create what is absent, and take what is there as it is: the stream, and the bucket's.
 
         Raises:
             NatsError: It did not work.
@@ -232,7 +232,8 @@ class StreamKeeper:
                     raise
                 info = await self._jetstream.call(f"STREAM.INFO.{config['name']}")
             created.append(StreamState.from_info(info))
-        return created[0]
+        stream, bucket = created
+        return stream, bucket
 
     async def _patiently(self, wanted: dict[str, Any], apply: bool, deadline: float) -> StreamState:
         """Retry what may be due to a cluster that is only starting."""

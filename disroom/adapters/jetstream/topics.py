@@ -1,8 +1,8 @@
 """Topics of rooms, in a key-value bucket (NATS ADR-8): one value for each room, the newest.
 
 Whoever sets a topic has stored a message first, and its place in the stream decides between two who
-set one at the same time. A topic that is taken away leaves an empty text behind, so that an older
-one which is only just being set does not come back.
+set one at the same time; `topickeeper` says who writes. A topic that is taken away leaves an empty
+text behind, so that an older one which is only just being written does not come back.
 """
 
 from __future__ import annotations
@@ -43,6 +43,11 @@ class TopicRecord(msgspec.Struct, frozen=True):
     seq: int
     created: float
 
+    @property
+    def age(self) -> tuple[float, int]:
+        """Of two topics of a room, the one where this is greater is the newer."""
+        return self.created, self.seq
+
 
 _decode = msgspec.json.Decoder(TopicRecord).decode
 
@@ -72,12 +77,10 @@ class Topics:
         self._written: dict[str, int] = {}
 
     async def read(self, tokens: Sequence[str]) -> dict[str, TopicRecord]:
-        """The topics of these rooms; one without a topic is left out."""
+        """What there is of these rooms, from any replica, which may lag."""
         topics: dict[str, TopicRecord] = {}
         for start in range(0, len(tokens), MOST_SUBJECTS):
-            for token, record in (await self._read(tokens[start : start + MOST_SUBJECTS])).items():
-                if record.text:
-                    topics[token] = record
+            topics |= await self._read(tokens[start : start + MOST_SUBJECTS])
         return topics
 
     async def _read(self, tokens: Sequence[str]) -> dict[str, TopicRecord]:
@@ -102,7 +105,7 @@ class Topics:
         for _ in range(MOST_TRIES):
             held = await self._jetstream.from_leader(self._stream, {"last_by_subj": subject})
             there = self._record(held.data) if held is not None else None
-            if there and (there.created, there.seq) >= (record.created, record.seq):
+            if there and there.age >= record.age:
                 return
             expected = {EXPECTED_SEQ: str(held.seq if held is not None else 0)}
             try:

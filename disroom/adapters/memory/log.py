@@ -49,7 +49,7 @@ class MemoryStream:
         self._rooms: dict[RoomName, list[Message]] = defaultdict(list)
         self._removed: dict[RoomName, int] = {}
         self._seqs: dict[str, int] = {}
-        self._topics: dict[RoomName, tuple[int, Topic]] = {}
+        self._topics: dict[RoomName, Topic] = {}
         self._followers: dict[RoomName, list[IRoomFollower]] = defaultdict(list)
         self._held: list[Deferred[None]] | None = None
 
@@ -99,6 +99,8 @@ class MemoryStream:
             draft.text,
         )
         self._seqs[draft.id] = self._seq
+        if draft.kind == "topic":
+            self._topics[room] = Topic(draft.text, draft.nick, message.at)
         messages = self._rooms[room]
         messages.append(message)
         if self._most_per_room:
@@ -154,14 +156,8 @@ class MemoryStream:
     def topic(self, room: RoomName) -> Topic | None:
         """A room's topic."""
         self.reach()
-        _, topic = self._topics.get(room, (0, None))
+        topic = self._topics.get(room)
         return topic if topic is not None and topic.text else None
-
-    def set_topic(self, room: RoomName, seq: int, draft: Draft) -> None:
-        """Set a room's topic, unless a newer message has."""
-        self.reach()
-        if seq > self._topics.get(room, (0, None))[0]:
-            self._topics[room] = (seq, Topic(draft.text, draft.nick, self.now()))
 
     def follow(self, room: RoomName, follower: IRoomFollower) -> None:
         """Deliver a room's messages from now on."""
@@ -260,12 +256,6 @@ class MemoryRoomLog:
         """Read topics; see `IRoomLog`."""
         topics = {room: self._stream.topic(room) for room in rooms}
         return {room: topic for room, topic in topics.items() if topic is not None}
-
-    async def set_topic(self, room: RoomName, draft: Draft) -> int:
-        """Store the message and make its text the topic; see `IRoomLog`."""
-        seq = await self._stream.append(room, draft)
-        self._stream.set_topic(room, seq, draft)
-        return seq
 
     async def stored_rooms(self) -> tuple[RoomName, ...]:
         """The rooms that have messages; see `IRoomLog`."""

@@ -522,7 +522,7 @@ async def test_a_stream_that_vanished_is_made_again(
     proxy.cut()
     await follower.hears("a", "gap None..None", seconds=5.0)
     await say(log, "b")
-    await log.set_topic(TEA, draft("anew", kind="topic"))
+    await log.append(TEA, draft("anew", kind="topic"))
     await follower.hears("a", "gap None..None", "b", "anew")
 
 

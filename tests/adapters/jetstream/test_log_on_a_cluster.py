@@ -25,7 +25,7 @@ async def test_each_message_is_on_three_nodes(
     """With replicas = 3 the cluster keeps the messages and the topics on three nodes."""
     log = await replicated.log(*nats_cluster.urls)
     await log.append(TEA, draft("a"))
-    await log.set_topic(TEA, draft("topic", kind="topic"))
+    await log.append(TEA, draft("topic", kind="topic"))
     nats_cluster.wait_in_sync(replicated.settings.name)
     with nats_cluster.connect() as raw:
         for stream in (replicated.settings.name, f"KV_{replicated.settings.bucket}"):
@@ -47,8 +47,7 @@ async def test_a_lagging_replica_hides_nothing_that_was_seen(
         await log.append(TEA, draft(f"{number}"))
         page = await log.history(TEA, 1, None)
         assert [message.text for message in page.messages] == [f"{number}"]
-        await log.set_topic(TEA, draft(f"topic {number}", kind="topic"))
-        assert (await log.topics([TEA]))[TEA].text == f"topic {number}"
+        await log.append(TEA, draft(f"topic {number}", kind="topic"))
     for follower in followers:
         await eventually(lambda: all(len(follower.events) == 400 for follower in followers))
         assert follower.events == followers[0].events
