@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from disroom.chat.errors import StoreUnavailable
@@ -20,33 +20,78 @@ MOST_HELD = 1000
 """Events of a room that wait while it is made up for; the oldest are dropped above it, as a gap."""
 
 
+class Phase(Enum):
+    """What becomes of an event of a room."""
+
+    HOLDING = "it waits until what was missed is read"
+    AHEAD = "what the client has is passed over, since the instance is given it later; else shown"
+    DOUBTING = "as ahead, but the log could not be asked whether what the client has is there"
+
+
 class CatchUp:
     """One room of a session that is being made up for: holds back what comes meanwhile.
 
     Args:
         room: The room.
         after: The seq of the last message that the user has; None where that is not known.
-        anew: Whether the log is another one than the user knows, so that seqs tell nothing.
+        anew: Whether that is of another log, so that it tells nothing.
+
+    Attributes:
+        after: As the argument, of this log; later up to where the user was told everything.
+        phase: What becomes of what comes.
     """
+
+    __slots__ = ("_anew", "_dropped", "_held", "_listed_at", "_room", "after", "phase")
 
     def __init__(self, room: RoomName, after: int | None, *, anew: bool = False) -> None:
         self.after = None if anew else after
-        self.anew = anew
+        self.phase = Phase.HOLDING
+        self._anew = anew
         self._room = room
-        self._held: deque[RoomEvent] = deque()
+        self._listed_at = 0
+        self._held: list[RoomEvent] = []  # a deque has 600 bytes, each room's of each user
         self._dropped = 0
 
     def hold(self, event: RoomEvent) -> None:
         """Take an event that must not be shown yet."""
         self._held.append(event)
         if len(self._held) > MOST_HELD:
-            oldest = self._held.popleft()
+            oldest = self._held.pop(0)
             if isinstance(oldest, Message):
                 self._dropped = oldest.seq
 
-    def listed(self) -> None:
-        """Forget who came and went: the user is given a list of who is there now."""
-        self._held = deque(e for e in self._held if isinstance(e, Message | Gap))
+    def listed(self, position: int) -> bool:
+        """Take note that the client is given a list of who is there; whether also a backlog.
+
+        Who came and went before is forgotten then. Where nothing is known of what the client has,
+        it is given a backlog, as one who joins.
+
+        Args:
+            position: Up to this seq the room has been given everything.
+        """
+        self._held = [event for event in self._held if isinstance(event, Message | Gap)]
+        self._listed_at = position
+        if self.after is not None:
+            return False
+        self.after = position
+        return not self._anew
+
+    def disbelieve(self) -> None:
+        """Take what the client says that it has for nothing, as the log has not come so far.
+
+        It hears what has come since its list then.
+        """
+        self.after = self._listed_at
+
+    def doubt(self) -> Iterator[RoomEvent]:
+        """What to show now if the log cannot be asked whether what the client has is there."""
+        self.phase = Phase.DOUBTING
+        held, self._held = self._held, []
+        for event in held:
+            if isinstance(event, Message | Gap):
+                self._held.append(event)
+            else:
+                yield event
 
     def release(self, replay: Replay, position: int) -> Iterator[RoomEvent]:
         """What to show now, in order, each message once.
@@ -56,28 +101,37 @@ class CatchUp:
             position: Up to this seq the room has been given everything; what is newer than that
                 will come, or is held.
         """
-        if self.anew:
+        self.phase = Phase.AHEAD
+        if self._anew:
+            self._anew = False
             yield Gap(self._room, None, None)
-        last = self.after or 0
+        self.after = self.after or 0
         if replay.lost:
             yield Gap(self._room, *replay.lost)
-            last = replay.lost[1]
+            self.after = replay.lost[1]
         for message in replay.messages:
             if message.seq > position:
                 break
+            self.after = message.seq
             yield message
-            last = message.seq
-        if self._dropped > last:
-            yield Gap(self._room, last + 1, self._dropped)
-            last = self._dropped
-        for event in self._held:
-            if isinstance(event, Gap) and event.first is None:
-                last = 0  # another log, which counts from 1 again
-            elif isinstance(event, Message):
-                if event.seq <= last:
-                    continue
-                last = event.seq
-            yield event
+        if self._dropped > self.after:
+            yield Gap(self._room, self.after + 1, self._dropped)
+            self.after = self._dropped
+        held, self._held = self._held, []
+        for event in held:
+            if not self.passes_over(event):
+                yield event
+
+    def passes_over(self, event: RoomEvent) -> bool:
+        """Whether the client has that already; if not it has it from now on."""
+        match event:
+            case Message(seq=last) | Gap(last=int(last)):
+                if last <= (self.after or 0):
+                    return True
+                self.after = last
+            case Gap():
+                self.after = 0  # another log, which counts from 1 again
+        return False
 
 
 class CatchUps:
@@ -129,11 +183,20 @@ class CatchUps:
         return iter(self._rooms)
 
     def hold(self, event: RoomEvent) -> bool:
-        """Take an event of a room that is being made up for; False if it is not."""
+        """Take an event that is not to be shown, or not yet; False if it is."""
         catch_up = self._rooms.get(event.room)
         if catch_up is None:
             return False
-        catch_up.hold(event)
+        if catch_up.phase is Phase.HOLDING:
+            catch_up.hold(event)
+        elif not catch_up.passes_over(event):
+            if isinstance(event, Message | Gap):
+                del self._rooms[event.room]
+            return False
+        elif catch_up.phase is Phase.DOUBTING:
+            catch_up.phase = Phase.HOLDING
+            catch_up.hold(event)
+            self._begin_release(event.room, catch_up)
         return True
 
     def after(self, room: RoomName) -> int | None:
@@ -142,37 +205,46 @@ class CatchUps:
         return catch_up.after if catch_up else None
 
     def listed(self, room: RoomName) -> bool:
-        """Take note that the client is given a list of who is there; whether also a backlog.
-
-        It is where nothing is known of what the client has: that is as much as one who joins gets.
-        """
-        catch_up = self._rooms[room]
-        catch_up.listed()
-        if catch_up.after is not None:
-            return False
-        catch_up.after = self._hub.log.position(room)
-        return not catch_up.anew
+        """Take note that the client is given a list of who is there; whether also a backlog."""
+        return self._rooms[room].listed(self._hub.log.position(room))
 
     def release(self) -> None:
         """Show what was missed of each room as soon as it is read, and then what has come since."""
         for name, catch_up in tuple(self._rooms.items()):
-            self._hub.runtime.spawn(self._release(name, catch_up), "making up for a room")
+            self._begin_release(name, catch_up)
+
+    def _begin_release(self, name: RoomName, catch_up: CatchUp) -> None:
+        self._hub.runtime.spawn(self._release(name, catch_up), "making up for a room")
 
     async def _release(self, name: RoomName, catch_up: CatchUp) -> None:
-        after = catch_up.after or 0
+        log, replays = self._hub.log, self._hub.replays
+        after, replay = catch_up.after or 0, Replay(())
+        lags = after > log.position(name)
         try:
-            replay = await self._hub.replays.since(self._session.memberships.occupied[name], after)
+            if not lags:
+                replay = await replays.since(self._session.memberships.occupied[name], after)
+            elif not await replays.reached(after):
+                catch_up.disbelieve()
         except Exception as error:
-            self._show(name, catch_up, Replay((), (after + 1, self._hub.log.position(name))))
+            position = log.position(name)
+            if lags and after > position:
+                self._show(name, catch_up, catch_up.doubt())
+            else:
+                if not lags and after < position:
+                    replay = Replay((), (after + 1, position))
+                self._show(name, catch_up, catch_up.release(replay, position))
             if not isinstance(error, StoreUnavailable):
                 raise
         else:
-            self._show(name, catch_up, replay)
+            self._show(name, catch_up, catch_up.release(replay, log.position(name)))
 
-    def _show(self, name: RoomName, catch_up: CatchUp, replay: Replay) -> None:
-        """Show what was missed of a room, and then what has come since."""
-        if self._rooms.get(name) is catch_up:
-            del self._rooms[name]
-            for event in catch_up.release(replay, self._hub.log.position(name)):
-                own = isinstance(event, Message) and event.session == self._session.id
-                self._session.receive(event, own)
+    def _show(self, name: RoomName, catch_up: CatchUp, events: Iterator[RoomEvent]) -> None:
+        """Show events of a room that were held back, unless it is not made up for any more."""
+        if self._rooms.get(name) is not catch_up:
+            return
+        del self._rooms[name]
+        for event in events:
+            own = isinstance(event, Message) and event.session == self._session.id
+            self._session.receive(event, own)
+        if (catch_up.after or 0) > self._hub.log.position(name):
+            self._rooms[name] = catch_up

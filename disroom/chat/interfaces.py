@@ -107,6 +107,16 @@ class IRoomLog(Interface):
             StoreUnavailable: The store does not answer.
         """
 
+    def reached(seq: int) -> Awaitable[bool]:
+        """Tell whether the log has come as far as a seq, of whatever room.
+
+        If so, what is stored later has a greater one; so had the seqs of all that was shown on any
+        instance before this is called.
+
+        Raises:
+            StoreUnavailable: The store does not answer, and it is not known without.
+        """
+
     def history(room: RoomName, count: int, before: int | None) -> Awaitable[Page]:
         """Read the last ``count`` messages, or the last ones with a seq less than ``before``.
 

@@ -3,7 +3,8 @@
 When an instance dies, all its users come back to the others within seconds, and most have missed
 the same. What was read for one of a room is kept for KEPT_SECONDS, and who comes next is given it,
 and after it what the room has in memory of the time since; where that does not reach back far
-enough, only what is newer than what is kept is read. One reading of a room is under way at a time.
+enough, only what is newer than what is kept is read. One reading of a room is under way at a time,
+and one question of how far the log is.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class Replays:
         self._most = most
         self._kept: dict[Room, _Kept] = {}
         self._readings: dict[Room, _Reading] = {}
+        self._asking: _Reading | None = None
 
     async def since(self, room: Room, after: int) -> Replay:
         """What came after a seq; complete as far as messages have reached this instance.
@@ -71,6 +73,27 @@ class Replays:
             if reading.failed:
                 raise StoreUnavailable
         return replay
+
+    async def reached(self, seq: int) -> bool:
+        """Whether the log has come as far as a seq; see `IRoomLog.reached`.
+
+        Raises:
+            StoreUnavailable: The log was needed and does not answer.
+        """
+        while self._asking is not None:
+            asking = self._asking
+            await asking.done.wait()
+            if asking.failed:
+                raise StoreUnavailable
+        asking = self._asking = _Reading(self._runtime.signal())
+        try:
+            return await self._log.reached(seq)
+        except StoreUnavailable:
+            asking.failed = True
+            raise
+        finally:
+            self._asking = None
+            asking.done.fire()
 
     def forget(self, room: Room) -> None:
         """Take note that a room is not followed any more."""

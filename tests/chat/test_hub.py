@@ -541,7 +541,7 @@ STEPS = [
     *("claim", "claim answer", "rename", "rename answer", "join", "join answer", "leave"),
     *("leave answer", "follow", "follow answer", "topics", "users", "users answer", "append"),
     *("append answer", "release", "versions answer", "arm", "suspend", "resume"),
-    *("resume answer", "settle", "since", "since answer"),
+    *("resume answer", "settle", "since", "since answer", "reached", "reached answer"),
 ]
 VERBS = st.sampled_from(
     ["nick", "join", "leave", "say", "send", "msg", "users", "topic", "history", "away", "back"]
@@ -928,7 +928,7 @@ class Chat(RuleBasedStateMachine):
 
     @rule(
         where=st.integers(0, 1),
-        step=st.sampled_from(["follow", "follow answer", "topics", "since"]),
+        step=st.sampled_from(["follow", "follow answer", "topics", "since", "reached"]),
     )
     def shut(self, where: int, step: str) -> None:
         """The log does not answer once."""
@@ -941,6 +941,22 @@ class Chat(RuleBasedStateMachine):
         news.held = held
         if not held:
             news.arrive()
+
+    @rule(where=st.integers(0, 1), late=st.booleans())
+    def lag(self, where: int, late: bool) -> None:
+        """What the log brings is late, or comes."""
+        log = self.world.instances[where].log
+        log.late = late
+        if not late:
+            log.arrive()
+
+    @precondition(lambda self: any(i.log.late for i in self.world.instances))
+    @rule(count=st.integers(1, 3))
+    def some_messages(self, count: int) -> None:
+        """The next that the log brings come."""
+        for instance in self.world.instances:
+            if instance.log.late:
+                instance.log.arrive(count)
 
     @precondition(lambda self: any(i.news.waiting for i in self.world.instances))
     @rule(data=st.data())
@@ -986,6 +1002,7 @@ class Chat(RuleBasedStateMachine):
         for instance in self.world.instances:
             instance.news.held = False
             instance.news.arrive()
+            instance.log.arrive()
             instance.gate.heal()
             instance.gate.release()
             instance.gate.go_on()

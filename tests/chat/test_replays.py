@@ -152,3 +152,22 @@ def test_another_log_ends_what_is_kept(tea: Tea) -> None:
     tea.world.stream.restart()
     tea.talk(15)
     assert seqs(tea.since(0)) == tea.truth(0) == list(range(1, 16))
+
+
+def test_how_far_the_log_is_is_asked_once_at_a_time(tea: Tea) -> None:
+    """Those who come together wait for one answer, or for one failure; the next asks again."""
+    tea.gate.hold("reached")
+    waiting = [run(tea.replays.reached(seq)) for seq in (30, 30, 31)]
+    assert tea.gate.waiting("reached") == 1
+    tea.gate.release()
+    assert [outcome(each) for each in waiting] == [True, True, False]
+    tea.gate.hold("reached")
+    tea.gate.fail("reached", StoreUnavailable())
+    waiting = [run(tea.replays.reached(30)) for _ in range(3)]
+    taken = tea.gate.taken.count("reached")
+    tea.gate.release()
+    for each in waiting:
+        with pytest.raises(StoreUnavailable):
+            outcome(each)
+    assert tea.gate.taken.count("reached") == taken
+    assert outcome(run(tea.replays.reached(30)))

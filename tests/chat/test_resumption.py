@@ -321,6 +321,179 @@ def test_of_too_much_the_last_is_shown_after_a_gap(world: World) -> None:
     assert story[1:] == [f"#tea bob: {number}" for number in range(5, MOST_REPLAYED + 5)]
 
 
+@pytest.fixture(params=[True, False], ids=["tracks", "does not"])
+def ahead(world: World, request: pytest.FixtureRequest) -> User:
+    """Somebody who has seen all of five messages, and is on an instance that was given two."""
+    ann, bob = world.one.user("ann", "tea"), world.two.user("bob", "tea")
+    token = ann.arm()
+    world.two.log.late = True
+    for text in "abcde":
+        outcome(bob.say(text))
+    world.two.log.arrive(2)
+    seen = Seen(world.one.log.identity, {TEA: last_seq(ann)}) if request.param else None
+    ann.drop()
+    again = world.two.connect()
+    outcome(again.resume(token, seen))
+    again.story()
+    return again
+
+
+def test_what_was_seen_elsewhere_is_not_shown_again_by_an_instance_that_is_late(
+    world: World, ahead: User
+) -> None:
+    """Each room comes in order and once, wherever the log is slow."""
+    bob = world.one.user("cat", "tea")
+    outcome(bob.say("f"))
+    world.two.log.arrive(1)
+    assert not [line for line in ahead.story() if "bob" in line]
+    world.two.log.arrive()
+    outcome(bob.say("g"))
+    assert [line for line in ahead.story() if ":" in line] == ["#tea cat: f", "#tea cat: g"]
+    outcome(ahead.say("h"))
+    assert ahead.story() == ["#tea ann: h"]
+
+
+def test_who_is_lost_again_where_the_log_is_late_is_not_shown_the_same_the_next_time(
+    world: World, ahead: User
+) -> None:
+    """What was seen is known until the instance has been given it as well."""
+    token = ahead.arm()
+    ahead.drop()
+    third = world.one.connect()
+    outcome(third.resume(token))
+    assert not [line for line in third.story() if "bob:" in line]
+    token = third.arm()
+    third.drop()
+    fourth = world.two.connect()
+    outcome(fourth.resume(token))
+    world.two.log.arrive()
+    outcome(world.one.user("cat", "tea").say("f"))
+    assert [line for line in fourth.story() if ":" in line] == ["#tea cat: f"]
+
+
+@pytest.mark.parametrize("asked", [True, False], ids=["is asked", "cannot be asked"])
+def test_a_seq_that_does_not_exist_keeps_nobody_from_hearing(world: World, asked: bool) -> None:
+    """It may be of messages that the log has lost with the machine; what is new is shown."""
+    ann, bob = world.one.user("ann", "tea"), world.two.user("bob", "tea")
+    token = ann.arm()
+    outcome(bob.say("1"))
+    ann.drop()
+    if not asked:
+        world.one.gate.fail("reached", StoreUnavailable(), StoreUnavailable())
+    again = world.one.connect()
+    outcome(again.resume(token, Seen(world.one.log.identity, {TEA: 999_999})))
+    for text in "234":
+        outcome(bob.say(text))
+    assert again.story() == ["#tea bob: 2", "#tea bob: 3", "#tea bob: 4"]
+
+
+def test_where_the_log_cannot_be_asked_what_was_seen_elsewhere_is_not_shown_again(
+    world: World,
+) -> None:
+    """Nor is a gap told that there is none of; and who comes and goes is shown meanwhile."""
+    ann, bob = world.one.user("ann", "tea"), world.one.user("bob", "tea")
+    token = ann.arm()
+    world.two.user("dan", "tea")
+    world.two.log.late = True
+    for text in "abc":
+        outcome(bob.say(text))
+    ann.drop()
+    world.two.gate.hold("reached")
+    again = world.two.connect()
+    outcome(again.resume(token))
+    outcome(world.one.user("cat").join("tea"))
+    world.two.gate.fail("reached", *[StoreUnavailable()] * 2)
+    world.two.gate.release()
+    assert again.story()[-1:] == ["#tea +cat"]
+    world.two.log.arrive(1)
+    outcome(world.one.user("eve").join("tea"))
+    world.two.log.arrive()
+    outcome(bob.say("d"))
+    assert again.story() == ["#tea +eve", "#tea bob: d"]
+
+
+def test_what_comes_while_the_log_is_asked_in_vain_is_shown(world: World) -> None:
+    """By then the instance has what the client has, and it is as if it had always had it."""
+    ann, bob = world.one.user("ann", "tea"), world.one.user("bob", "tea")
+    token = ann.arm()
+    world.two.user("dan", "tea")
+    world.two.log.late = True
+    outcome(bob.say("1"))
+    ann.drop()
+    world.two.gate.hold("reached")
+    world.two.gate.fail("reached", StoreUnavailable())
+    again = world.two.connect()
+    outcome(again.resume(token))
+    outcome(bob.say("2"))
+    world.two.log.arrive()
+    assert not again.story()
+    world.two.gate.release()
+    outcome(bob.say("3"))
+    assert again.story() == ["#tea bob: 2", "#tea bob: 3"]
+
+
+def test_what_goes_wrong_while_the_log_is_asked_is_told_and_nothing_is_shown_twice(
+    world: World,
+) -> None:
+    """Whatever it is, the log is asked again with what comes next."""
+    ann, bob = world.one.user("ann", "tea"), world.two.user("bob", "tea")
+    token = ann.arm()
+    world.two.log.late = True
+    outcome(bob.say("1"))
+    ann.drop()
+    world.two.gate.fail("reached", ValueError("strange"))
+    again = world.two.connect()
+    outcome(again.resume(token))
+    (failure,) = world.runtime.failures
+    assert failure.check(ValueError)
+    world.runtime.failures.clear()
+    world.two.log.arrive()
+    outcome(bob.say("2"))
+    assert [line for line in again.story() if "bob:" in line] == ["#tea bob: 2"]
+
+
+def test_what_was_told_to_be_too_much_is_not_shown_by_an_instance_that_is_late(
+    world: World,
+) -> None:
+    """A gap that reaches beyond what the instance was given is not filled afterwards."""
+    ann, bob = world.one.user("ann", "tea"), world.one.user("bob", "tea")
+    token = ann.arm()
+    ann.drop()
+    world.two.user("cat", "tea")
+    world.two.log.late = True
+    for number in range(MOST_REPLAYED + 5):
+        outcome(bob.say(f"{number}"))
+    world.two.log.arrive(2)
+    again = world.two.connect()
+    outcome(again.resume(token))
+    world.two.log.arrive()
+    story = [line for line in again.story() if "gap" in line or "bob" in line]
+    assert story[0] == "#tea gap 1..5"
+    assert story[1:] == [f"#tea bob: {number}" for number in range(5, MOST_REPLAYED + 5)]
+
+
+def test_a_gap_of_what_was_seen_elsewhere_is_none(world: World, ahead: User) -> None:
+    """What an instance cannot have any more concerns nobody who has it."""
+    feed = world.two.log.feeds[TEA]
+    feed.waiting.clear()
+    feed.waiting.append(Gap(TEA, 3, 5))
+    world.two.log.arrive()
+    outcome(world.one.user("cat", "tea").say("f"))
+    assert [line for line in ahead.story() if "+" not in line] == ["#tea cat: f"]
+
+
+def test_a_log_made_anew_is_shown_to_who_was_ahead_of_the_one_before(
+    world: World, ahead: User
+) -> None:
+    """Its seqs are low again, and it is told of it."""
+    cat = world.one.user("cat", "tea")
+    world.stream.restart()
+    outcome(cat.say("1"))
+    world.two.log.arrive()
+    story = [line for line in ahead.story() if "+" not in line]
+    assert story == ["#tea gap None..None", "#tea cat: 1"]
+
+
 @anywhere
 def test_another_log_is_a_gap(world: World, where: Where) -> None:
     """Seqs of a log that was lost mean nothing in the one that follows it."""
@@ -350,6 +523,18 @@ def test_what_cannot_be_read_is_a_gap(world: World) -> None:
     assert again.story() == ["#tea gap 1..1"]
     outcome(bob.say("2"))
     assert again.story() == ["#tea bob: 2"]
+
+
+def test_where_nothing_was_missed_no_gap_is_told_though_it_cannot_be_read(world: World) -> None:
+    """What the log would be asked for is known then."""
+    ann, bob = world.one.user("ann", "tea"), world.two.user("bob", "tea")
+    token = ann.arm()
+    ann.drop()
+    world.one.gate.fail("since", StoreUnavailable())
+    again = world.one.connect()
+    outcome(again.resume(token))
+    outcome(bob.say("1"))
+    assert again.story() == ["#tea bob: 1"]
 
 
 def test_what_goes_wrong_while_it_is_made_up_for_is_a_gap(world: World) -> None:

@@ -36,7 +36,7 @@ from disroom.chat.names import Nick, RoomName
 from disroom.chat.presence import Change, Listing, Resumed, Roster, Whereabouts
 from disroom.chat.replies import Restored
 from disroom.chat.session import Session
-from disroom.chat.stored import Page, Replay, Topic
+from disroom.chat.stored import Held, Page, Replay, Topic
 from disroom.chat.tokens import Seen
 from tests.chat.stepped import SteppedRuntime
 
@@ -148,16 +148,55 @@ class Gate:
         return result
 
 
+@implementer(IRoomFollower)
+class LateFeed:
+    """What the log brings of a room, on the way to it: at once, or when it is let through.
+
+    Args:
+        follower: The room.
+        late: Whether what comes now waits.
+    """
+
+    def __init__(self, follower: IRoomFollower, late: Callable[[], bool]) -> None:
+        self.waiting: deque[Message | Gap] = deque()
+        self._follower = follower
+        self._late = late
+
+    def received(self, event: Message | Gap) -> None:
+        """Take what is next."""
+        self.waiting.append(event)
+        if not self._late():
+            self.arrive()
+
+    def arrive(self, count: int | None = None) -> None:
+        """Let the first of what waits through, or all."""
+        most = len(self.waiting)
+        for _ in range(most if count is None else min(count, most)):
+            self._follower.received(self.waiting.popleft())
+
+    def held(self) -> Held | None:
+        """What is held of the past."""
+        return self._follower.held()
+
+    def removed(self, first: int | None) -> None:
+        """Pass it on."""
+        self._follower.removed(first)
+
+
 class GatedLog(MemoryRoomLog):
     """The log in memory, with a gate.
 
     Attributes:
+        late: While True, what the log brings waits.
+        feeds: The rooms that are followed, as the log brings them.
         followed: The rooms that are.
         given: The texts that it was given to store at once, for each time.
     """
 
     def __init__(self, stream: MemoryStream, gate: Gate) -> None:
         super().__init__(stream)
+        self.late = False
+        self.feeds: dict[RoomName, LateFeed] = {}
         self.followed: set[RoomName] = set()
         self.given: list[list[str]] = []
         self._gate = gate
@@ -174,14 +213,35 @@ class GatedLog(MemoryRoomLog):
     async def follow(self, room: RoomName, follower: IRoomFollower, recent: int) -> None:
         """Follow; the answer may come after the follower is live."""
         await self._gate("follow")
-        await super().follow(room, follower, recent)
+        feed = LateFeed(follower, lambda: self.late and room in self.feeds)
+        await super().follow(room, feed, recent)
+        self.feeds[room] = feed
         self.followed.add(room)
         await self._gate("follow answer")
 
     def unfollow(self, room: RoomName) -> None:
         """Stop following."""
         self.followed.discard(room)
+        self.feeds.pop(room, None)
         super().unfollow(room)
+
+    def arrive(self, count: int | None = None) -> None:
+        """Let the first of what waits of each room through, or all, and nothing wait then."""
+        self.late = count is not None
+        for feed in tuple(self.feeds.values()):
+            feed.arrive(count)
+
+    def position(self, room: RoomName) -> int:
+        """Up to where a room was given everything."""
+        feed = self.feeds.get(room)
+        if feed is None or not feed.waiting:
+            return super().position(room)
+        first = feed.waiting[0]
+        return (first.seq if isinstance(first, Message) else first.first or 1) - 1
+
+    async def reached(self, seq: int) -> bool:
+        """Tell how far the log is."""
+        return await self._gate.around("reached", super().reached(seq))
 
     async def history(self, room: RoomName, count: int, before: int | None) -> Page:
         """Read history."""

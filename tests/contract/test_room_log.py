@@ -440,6 +440,19 @@ async def test_a_follower_has_everything_up_to_the_position(store: Store) -> Non
 
 
 @promise
+async def test_how_far_the_log_is_is_told_whoever_has_stored(store: Store) -> None:
+    """A seq that was shown anywhere has been reached; one that is to come has not."""
+    here, there = await store.log(), await store.log()
+    (seq,) = await say(there, "hello")
+    for log in (here, there, here):
+        assert await log.reached(0)
+        assert await log.reached(seq)
+        assert not await log.reached(seq + 1)
+    (after,) = await say(there, "again")
+    assert await here.reached(after)
+
+
+@promise
 async def test_the_log_has_an_identity(store: Store) -> None:
     """All instances agree which log their seqs are of."""
     here, there = await store.log(), await store.log()

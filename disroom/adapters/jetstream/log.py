@@ -258,6 +258,14 @@ class JetStreamRoomLog:
         lost = (after + 1, missed.lost_before - 1) if missed.lost_before > after + 1 else None
         return Replay(tuple(_messages(room, missed.messages)), lost)
 
+    async def reached(self, seq: int) -> bool:
+        """Whether the log has come as far as a seq; see `IRoomLog`."""
+        if seq > self._lookout.position:
+            with _translated():
+                await self._connection.wait_connected(RECONNECT_SECONDS)
+                await self._lookout.look()
+        return seq <= self._lookout.position
+
     async def last_seq(self, room: RoomName) -> int:
         """A room's newest seq; see `IRoomLog`."""
         with _translated():

@@ -133,6 +133,19 @@ class Lookout:
             feed.stored(seq)
             self._expect_soon(feed, seq)
 
+    async def look(self) -> None:
+        """Ask how far the stream is, for `position`; where it is another one, compare.
+
+        Raises:
+            NatsError: It could not be asked.
+        """
+        info = await self._jetstream.call(f"STREAM.INFO.{self._settings.name}")
+        state = StreamState.from_info(info)
+        if state.created == self.created:
+            self.position = max(self.position, state.last_seq)
+        else:
+            self.suspect()
+
     def suspect(self) -> None:
         """Compare the stream's identity now."""
         self._at_once = True

@@ -240,6 +240,11 @@ class MemoryRoomLog:
             found = found[-most:]
         return Replay(tuple(found), (after + 1, removed) if removed > after else None)
 
+    async def reached(self, seq: int) -> bool:
+        """Whether the log has come as far as a seq; see `IRoomLog`."""
+        self._stream.reach()
+        return seq <= self._stream.last_seq
+
     async def history(self, room: RoomName, count: int, before: int | None) -> Page:
         """Read a page of a room's past; see `IRoomLog`."""
         messages = self._stream.messages(room)

@@ -511,6 +511,24 @@ async def test_a_stream_made_anew_is_noticed_after_a_reconnection(
 
 
 @promise
+async def test_a_stream_made_anew_is_noticed_by_who_asks_how_far_it_is(
+    logs: NatsLogs, nats: NatsServer
+) -> None:
+    """What it has says nothing of the one before."""
+    log = await logs.log(nats.url)
+    follower = await following(log)
+    await say(log, "a")
+    await follower.hears("a")
+    make_anew(nats, logs)
+    with nats.connect() as raw:
+        for _ in range(3):
+            raw.publish_acked(logs.settings.room_subject("rum"), b"")
+    assert not await log.reached(2)
+    await follower.hears("a", "gap None..None", seconds=3.0)
+    assert await log.reached(2)
+
+
+@promise
 async def test_a_stream_that_vanished_is_made_again(
     logs: NatsLogs, nats: NatsServer, proxy: NatsProxy
 ) -> None:
@@ -582,11 +600,13 @@ async def test_a_store_that_is_away_is_said_to_be_away(new_nats: NewNats, unique
         lambda: log.follow(TEA, Follower(), 10),
         lambda: log.history(TEA, 10, None),
         lambda: log.last_seq(TEA),
+        lambda: log.reached(2),
         lambda: log.topics([TEA]),
         log.stored_rooms,
         lambda: log.purge(TEA, 1),
     ):
         await refused(work)
+    assert await log.reached(1)  # as it has stored that itself
     with pytest.raises(NotStored, match="cannot be reached"):
         await lost
     assert 14 < time.monotonic() - began < 17
