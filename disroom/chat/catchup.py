@@ -34,17 +34,17 @@ class CatchUp:
     Args:
         room: The room.
         after: The seq of the last message that the user has; None where that is not known.
-        anew: Whether that is of another log, so that it tells nothing.
+        anew: Whether that is of another log, so that the user has nothing of this one.
 
     Attributes:
-        after: As the argument, of this log; later up to where the user was told everything.
+        after: As the argument, but of this log; later up to where the user was told everything.
         phase: What becomes of what comes.
     """
 
     __slots__ = ("_anew", "_dropped", "_held", "_listed_at", "_room", "after", "phase")
 
     def __init__(self, room: RoomName, after: int | None, *, anew: bool = False) -> None:
-        self.after = None if anew else after
+        self.after = 0 if anew else after
         self.phase = Phase.HOLDING
         self._anew = anew
         self._room = room
@@ -74,7 +74,7 @@ class CatchUp:
         if self.after is not None:
             return False
         self.after = position
-        return not self._anew
+        return True
 
     def disbelieve(self) -> None:
         """Take what the client says that it has for nothing, as the log has not come so far.
@@ -163,7 +163,7 @@ class CatchUps:
             after, anew = seen.seqs.get(room), seen.log not in ("", identity)
             if after is None and room in given.seqs:
                 after, anew = given.seqs[room], anew or given.log != identity
-            self._rooms[room] = CatchUp(room, after, anew=anew)
+            self._rooms[room] = CatchUp(room, after, anew=anew and after is not None)
 
     def also(self, rooms: Iterable[RoomName]) -> None:
         """Hold those of these rooms back that are not, as rooms of which the client has nothing."""

@@ -106,15 +106,24 @@ def test_who_may_have_nothing_gets_what_a_newcomer_does(world: World, ann: User)
     assert not list(catch_ups)
 
 
-def test_of_another_log_there_is_a_gap_and_no_backlog(world: World, ann: User) -> None:
-    """Seqs of a log that is gone tell nothing of this one, also not that messages are new."""
+def test_of_another_log_there_is_a_gap_and_then_all_that_it_has(world: World, ann: User) -> None:
+    """Seqs of a log that is gone tell nothing of this one, so all of it is new."""
     another = Seen("another", {TEA: 1})
     for seen, given in ((another, Seen()), (Seen(), another)):
         catch_ups = CatchUps(ann.session, world.one.hub)
         catch_ups.begin([TEA], seen, given)
         assert not catch_ups.listed(TEA)
         catch_ups.release()
-        assert ann.story() == ["#tea gap None..None"]
+        assert ann.story() == ["#tea gap None..None", *(f"#tea ann: {text}" for text in "abc")]
+
+
+def test_who_had_nothing_of_another_log_gets_what_a_newcomer_does(world: World, ann: User) -> None:
+    """Nothing that it has seen is gone, so there is no gap."""
+    catch_ups = CatchUps(ann.session, world.one.hub)
+    catch_ups.begin([TEA], Seen("another", {POT: 1}), Seen())
+    assert catch_ups.listed(TEA)
+    catch_ups.release()
+    assert not ann.story()
 
 
 @pytest.mark.parametrize("end", [lambda c: c.out_of(TEA), CatchUps.clear])
