@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from disroom.chat.errors import StoreUnavailable
 from disroom.chat.events import Gap, Message, RoomEvent
+from disroom.chat.interfaces import ISignal
 from disroom.chat.names import RoomName
 from disroom.chat.stored import Replay
 from disroom.chat.tokens import Seen
@@ -39,13 +40,15 @@ class CatchUp:
     Attributes:
         after: As the argument, but of this log; later up to where the user was told everything.
         phase: What becomes of what comes.
+        shown: Fires when what is held is shown or forgotten; None while nobody waits for that.
     """
 
-    __slots__ = ("_anew", "_dropped", "_held", "_listed_at", "_room", "after", "phase")
+    __slots__ = ("_anew", "_dropped", "_held", "_listed_at", "_room", "after", "phase", "shown")
 
     def __init__(self, room: RoomName, after: int | None, *, anew: bool = False) -> None:
         self.after = 0 if anew else after
         self.phase = Phase.HOLDING
+        self.shown: ISignal | None = None
         self._anew = anew
         self._room = room
         self._listed_at = 0
@@ -158,7 +161,7 @@ class CatchUps:
             given: What it was given, of those of which it says nothing.
         """
         identity = self._hub.log.identity
-        self._rooms.clear()
+        self.clear()
         for room in rooms:
             after, anew = seen.seqs.get(room), seen.log not in ("", identity)
             if after is None and room in given.seqs:
@@ -173,11 +176,21 @@ class CatchUps:
 
     def clear(self) -> None:
         """Make up for nothing more, and forget what is held."""
-        self._rooms.clear()
+        for room in tuple(self._rooms):
+            self.out_of(room)
 
     def out_of(self, room: RoomName) -> None:
         """Make up for nothing more of a room that the session has left."""
-        self._rooms.pop(room, None)
+        catch_up = self._rooms.pop(room, None)
+        if catch_up is not None and catch_up.shown is not None:
+            catch_up.shown.fire()
+
+    async def shown(self, room: RoomName) -> None:
+        """Return when nothing of a room is held back."""
+        catch_up = self._rooms.get(room)
+        if catch_up is not None and catch_up.phase is Phase.HOLDING:
+            catch_up.shown = catch_up.shown or self._hub.runtime.signal()
+            await catch_up.shown.wait()
 
     def __iter__(self) -> Iterator[RoomName]:
         return iter(self._rooms)
@@ -248,3 +261,6 @@ class CatchUps:
             self._session.receive(event, own)
         if (catch_up.after or 0) > self._hub.log.position(name):
             self._rooms[name] = catch_up
+        shown, catch_up.shown = catch_up.shown, None
+        if shown is not None:
+            shown.fire()

@@ -75,6 +75,7 @@ class Memberships:
         if name in self.occupied:
             room = self.current = self.occupied[name]
             stale = (await hub.directory.users(room.name)).stale
+            await session.shown(name)
             users = replace(
                 room.listed(room.told(session.itself()), hub.limits.listed), stale=stale
             )

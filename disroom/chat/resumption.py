@@ -228,6 +228,11 @@ class Resumption:
         """Take an event of a room that is being made up for; False if it is not."""
         return self._catching_up is not None and self._catching_up.hold(event)
 
+    async def shown(self, room: RoomName) -> None:
+        """Return when nothing of a room is held back."""
+        if self._catching_up is not None:
+            await self._catching_up.shown(room)
+
     def out_of(self, room: RoomName) -> None:
         """Make up for nothing more of a room that the session has left."""
         if self._catching_up is not None:

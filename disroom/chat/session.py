@@ -341,6 +341,11 @@ class Session:
         if self._resumption is not None and self._resumption.is_over(now):
             self.close("connection lost")
 
+    async def shown(self, room: RoomName) -> None:
+        """Return when the user has been shown what it missed of a room."""
+        if self._resumption is not None:
+            await self._resumption.shown(room)
+
     def out_of(self, room: RoomName) -> None:
         """Take note that the user is in a room no more."""
         if self._resumption is not None:

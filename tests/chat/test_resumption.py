@@ -900,6 +900,41 @@ def test_what_ends_after_the_resumption_is_told_to_the_new_client(world: World) 
     assert third.users() == ["ann"]
 
 
+def test_who_joins_its_room_before_it_has_caught_up_is_answered_after_that(world: World) -> None:
+    """So that the list in the answer fits what was told before, and what is told next."""
+    ann, bob = world.one.user("ann", "tea"), world.one.user("bob", "tea")
+    token = ann.arm()
+    ann.drop()
+    outcome(bob.say("1"))
+    world.one.gate.hold("since")
+    again = world.one.connect()
+    outcome(again.resume(token))
+    outcome(bob.name("rob"))
+    joined = again.join("tea")
+    assert not joined.called
+    world.one.gate.release()
+    assert again.story()[-2:] == ["#tea bob: 1", "#tea bob>rob"]
+    assert [m.nick.display for m in outcome(joined).users.members] == ["ann", "rob"]
+
+
+def test_who_joins_and_is_lost_before_it_has_caught_up_keeps_nobody_waiting(world: World) -> None:
+    """The answer goes nowhere, and what was not shown is shown the next time."""
+    ann, bob = world.one.user("ann", "tea"), world.one.user("bob", "tea")
+    token = ann.arm()
+    ann.drop()
+    outcome(bob.say("1"))
+    world.one.gate.hold("since")
+    again = world.one.connect()
+    token = outcome(again.resume(token)).token
+    joined = again.join("tea")
+    again.drop()
+    assert joined.called
+    third = world.one.connect()
+    outcome(third.resume(token))
+    world.one.gate.release()
+    assert [line for line in third.story() if "bob" in line] == ["#tea bob: 1"]
+
+
 def test_a_list_that_is_given_is_not_given_once_more_as_news(world: World) -> None:
     """Who comes while rooms are entered one after the other is in the list, or is told of after."""
     ann = world.one.user("ann", "tea", "pot")
