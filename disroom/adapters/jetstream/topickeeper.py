@@ -19,7 +19,6 @@ from collections.abc import Mapping
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -30,6 +29,7 @@ from disroom.adapters.jetstream.publisher import TooBig
 from disroom.adapters.jetstream.stream import StreamKeeper, StreamSettings, StreamState, moment
 from disroom.adapters.jetstream.topics import Contended, TopicRecord, Topics
 from disroom.adapters.nats.errors import NatsError
+from disroom.rounds import Rounds
 from disroom.wire.envelope import BadEnvelope, Envelope
 
 LOOK_SECONDS = 5.0
@@ -72,17 +72,15 @@ class TopicKeeper:
         self._more = False
         self._looks = False
         self._working: Deferred[None] | None = None
-        self._looking = LoopingCall(self._look)
-        self._looking.clock = clock
+        self._looking = Rounds(clock, "Looking whether topics are kept", self._look)
 
     def start(self) -> None:
         """Begin to look."""
-        self._looking.start(LOOK_SECONDS, now=False)
+        self._looking.start(LOOK_SECONDS)
 
     def stop(self) -> None:
         """End, also in the midst of writing; idempotent."""
-        if self._looking.running:
-            self._looking.stop()
+        self._looking.stop()
         if self._working is not None:
             self._working.cancel()
 
