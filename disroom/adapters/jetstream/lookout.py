@@ -141,6 +141,7 @@ class Lookout:
         """
         info = await self._jetstream.call(f"STREAM.INFO.{self._settings.name}")
         state = StreamState.from_info(info)
+        self._looked(state)
         if state.created == self.created:
             self.position = max(self.position, state.last_seq)
         else:
