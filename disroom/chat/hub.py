@@ -175,8 +175,9 @@ class Hub:
             Exception: What went wrong first, once all the others have had their turn.
         """
         now = self.runtime.monotonic()
-        due = [partial(session.tick, now) for session in self.sessions.values()]
-        due += [partial(self.replays.tick), partial(self.rooms.tick)]
+        sessions = self.sessions.values()
+        due: list[Callable[[], None]] = [partial(session.tick, now) for session in sessions]
+        due += [self.replays.tick, self.rooms.tick]
         failures = []
         for tick in due:
             try:

@@ -18,7 +18,6 @@ HELLO_SECONDS = 10.0
 STEADY_SECONDS = 5.0
 """A connection that is good for so long is one after whose loss no pause is needed."""
 
-
 LONGEST_BEAT = 3.0
 """Seconds that a beat counts at the most, however long after the one before it comes."""
 

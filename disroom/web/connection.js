@@ -24,8 +24,8 @@ export class Disconnected extends Error {}
 
 // `greet` opens a session on a new socket, by the function for requests that it is given, and is
 // awaited before the state is "online", until when there are no other requests. `told` is given every
-// message that is no answer, and `answered` called for each that is one; `changed` each state: "connecting", "online", "waiting" (with the time
-// of the next attempt) and "stopped".
+// message that is no answer, and `answered` called for each that is one; `changed` each state:
+// "connecting", "online", "waiting" (with the time of the next attempt) and "stopped".
 export class Connection {
   #socket = null;
   #asked = new Map();

@@ -1,7 +1,8 @@
 -- Enters a room. ARGV: 5 session, 6 token, 7 name, 8 the version that the caller knows, 0: none.
--- ok: {version, the time (us), name, order, members}: members as in the room's hash, flat, or false if what is
--- known becomes what is the case by the changes since, which are announced; unless those are very
--- many, as after a failover. Idempotent: who is in already changes nothing. Refused while settling.
+-- ok: {version, the time (us), name, order, members}: members as in the room's hash, flat, or false
+-- if what is known becomes what is the case by the changes since, which are announced; unless those
+-- are very many, as after a failover. Idempotent: who is in already changes nothing. Refused while
+-- settling.
 local MOST_SINCE = 10000
 local sid, token, known = ARGV[5], ARGV[6], tonumber(ARGV[8])
 local refused = refusal(true)

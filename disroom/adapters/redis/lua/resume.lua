@@ -1,9 +1,9 @@
 -- Takes a session over from whoever holds it, or from nobody. ARGV: 5 session, 6 the key presented,
 -- 7 the new one. Refused while settling.
--- ok: {nick, since (us), the time (us), away text or false, tenure, previous key, what the client was given or '',
--- {{room's name, order}...}}, in the order of joining. gone: there is none, its grace is over, or
--- the key is neither its own nor the one before. The former stays good until settle.lua: who
--- presents it has not got the answer that told of the current one.
+-- ok: {nick, since (us), the time (us), away text or false, tenure, previous key, what the client was
+-- given or '', {{room's name, order}...}}, in the order of joining. gone: there is none, its grace is
+-- over, or the key is neither its own nor the one before. The former stays good until settle.lua:
+-- who presents it has not got the answer that told of the current one.
 local sid, presented = ARGV[5], ARGV[6]
 local refused = refusal(true)
 if refused then

@@ -1,5 +1,6 @@
 -- Reads a room. ARGV: 5 token.
--- ok: {version (0: empty), the time (us), name or false, settled, members as in the room's hash, flat}.
+-- ok: {version (0: empty), the time (us), name or false, settled, members as in the room's hash,
+-- flat}.
 local token = ARGV[5]
 return answer('ok', {
   version_of(token),
