@@ -20,9 +20,26 @@ LATE_SECONDS = 0.25
 """A timer that is called so much too late tells that the loop stood still."""
 
 
+EXCUSED = 8
+"""So many timers in a row may tell so, and nothing of what passed before them counts. Of more than
+these what passed until they were due does: a loop that never keeps up is to wait for nobody for
+ever."""
+
+
 def stood_still(due: float, now: float) -> bool:
     """Whether the loop stood still when a timer was due that is called now."""
     return now - due > LATE_SECONDS
+
+
+def standstills(before: int, due: float, now: float) -> int:
+    """How many timers in a row tell that the loop stood still, with the one that is called now.
+
+    Args:
+        before: How many did before it.
+        due: When it was due.
+        now: The time.
+    """
+    return before + 1 if stood_still(due, now) else 0
 
 
 class Countdown:

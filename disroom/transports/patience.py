@@ -1,7 +1,7 @@
 """How long a client may take: to choose a name, and from one line to the next.
 
 It is looked at several times while it may be silent, and a time in which the event loop stood still
-does not count: what the client has sent then is not read yet.
+does not count: what the client has sent then is not read yet. See `EXCUSED`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from disroom.chat.errors import ChatError
-from disroom.countdown import STEPS, stood_still
+from disroom.countdown import EXCUSED, STEPS, standstills
 from disroom.wire.errors import Idle, Unnamed
 
 
@@ -31,6 +31,7 @@ class Patience:
         "_give_up",
         "_heard_at",
         "_idle",
+        "_late",
         "_looked_at",
         "_named",
         "_reactor",
@@ -54,6 +55,7 @@ class Patience:
         self._named = named
         self._give_up = give_up
         self._since = self._heard_at = self._looked_at = self._due = reactor.seconds()
+        self._late = 0
         self._timer: IDelayedCall | None = None
         self._look()
 
@@ -68,8 +70,9 @@ class Patience:
 
     def _look(self) -> None:
         now = self._reactor.seconds()
-        if stood_still(self._due, now):
-            missed = now - self._looked_at
+        self._late = standstills(self._late, self._due, now)
+        if self._late:
+            missed = now - (self._looked_at if self._late <= EXCUSED else self._due)
             self._since += missed
             self._heard_at = min(now, self._heard_at + missed)
         limits: list[tuple[float, float, ChatError]] = []

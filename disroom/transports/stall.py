@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from disroom.countdown import stood_still
+from disroom.countdown import EXCUSED, standstills
 
 LOOKS = 4
 """How often it is looked at within the time that a client has."""
@@ -18,7 +18,7 @@ class Stall:
     A frozen program, or one that asks and never reads, acknowledges keepalives and probes for ever:
     its kernel does. Slowness is no stall: a full transport is given nothing more, so whatever is
     unsent less than at the look before was taken. While it is not full nothing is looked at, and
-    there is no timer. A time in which the event loop stood still does not count.
+    there is no timer. A time in which the event loop stood still does not count; see `EXCUSED`.
 
     Args:
         reactor: Keeps the time.
@@ -31,6 +31,7 @@ class Stall:
         "_due",
         "_full",
         "_give_up",
+        "_late",
         "_least",
         "_looked_at",
         "_reactor",
@@ -53,7 +54,7 @@ class Stall:
         self._unsent = unsent
         self._give_up = give_up
         self._full = False
-        self._least = 0
+        self._least = self._late = 0
         self._taken_at = self._looked_at = self._due = 0.0
         self._timer: IDelayedCall | None = None
 
@@ -84,8 +85,10 @@ class Stall:
         if not self._full:
             return
         left, now = self._unsent(), self._reactor.seconds()
-        if stood_still(self._due, now):
-            self._taken_at = min(now, self._taken_at + now - self._looked_at)
+        self._late = standstills(self._late, self._due, now)
+        if self._late:
+            since = self._looked_at if self._late <= EXCUSED else self._due
+            self._taken_at = min(now, self._taken_at + now - since)
         if left < self._least:
             self._least, self._taken_at = left, now
         if now - self._taken_at < self._seconds:

@@ -13,7 +13,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from disroom.chat.errors import ChatError
-from disroom.countdown import stood_still
+from disroom.countdown import EXCUSED, standstills
 from disroom.transports.client import Client
 from disroom.transports.intake import LOOK_AHEAD
 from disroom.transports.peer import Peer
@@ -137,6 +137,7 @@ class WebSocketProtocol(Protocol):
         self._timer: IDelayedCall | None = None
         self._asked = False
         self._heard_at = self._due = 0.0
+        self._late = 0
 
     def connectionMade(self) -> None:
         """Take the client in, or turn it away."""
@@ -193,8 +194,10 @@ class WebSocketProtocol(Protocol):
         """Ask a silent client whether it is there, and give one up that does not answer.
 
         It is asked once more where this instance stood still: its answer may not have been read.
+        See `EXCUSED`.
         """
         now = self._reception.reactor.seconds()
+        self._late = standstills(self._late, self._due, now)
         silence = now - self._heard_at
         # Whoever is not read, or has much to read yet, cannot answer; TCP watches over those.
         can_answer = not (self._client.intake.held or self._client.outbox.full)
@@ -202,7 +205,7 @@ class WebSocketProtocol(Protocol):
             return
         if silence < PING_SECONDS:
             delay = PING_SECONDS - silence
-        elif self._asked and can_answer and not stood_still(self._due, now):
+        elif self._asked and can_answer and not 0 < self._late <= EXCUSED:
             self.transport.abortConnection()
             return
         else:

@@ -115,6 +115,16 @@ def test_a_standstill_takes_nothing_of_the_time_to_choose_a_name(before: float) 
     assert [type(error) for error in client.ended] == [Unnamed]
 
 
+def test_an_instance_that_never_keeps_up_waits_for_nobody_for_ever() -> None:
+    """Where each look comes late, who says nothing has twice the time and not much more."""
+    client = Watched(unnamed=60, idle=0)
+    while not client.ended and client.clock.seconds() < 200:
+        (timer,) = client.clock.getDelayedCalls()
+        client.stand_still(timer.getTime() - client.clock.seconds() + 2)
+    assert [type(error) for error in client.ended] == [Unnamed]
+    assert 120 <= client.clock.seconds() < 160
+
+
 def test_nothing_is_watched_after_the_end() -> None:
     """A closed connection leaves no timer behind."""
     client = Watched(unnamed=60, idle=10)

@@ -93,6 +93,16 @@ def test_a_standstill_of_the_server_is_none_of_the_client() -> None:
     assert len(client.given_up) == 1
 
 
+def test_a_server_that_never_keeps_up_waits_for_nobody_for_ever() -> None:
+    """Where each look comes late, who takes nothing has some times the time and not more."""
+    client = Watched()
+    client.stall.filled(True)
+    while not client.given_up and client.clock.seconds() < 10 * SECONDS:
+        client.clock.advance(SECONDS / LOOKS + 2)
+    assert client.given_up
+    assert client.given_up[0] < 4 * SECONDS
+
+
 def test_there_is_one_timer_and_none_without_need() -> None:
     """A connection that fills and empties a thousand times a second costs one timer."""
     client = Watched()

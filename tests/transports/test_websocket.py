@@ -14,6 +14,7 @@ from twisted.internet.testing import StringTransport
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 
+from disroom.countdown import EXCUSED
 from disroom.transports.connections import Connections
 from disroom.transports.intake import OVERHEAD_BYTES
 from disroom.transports.reception import ClientSettings
@@ -422,6 +423,15 @@ def test_a_standstill_of_the_server_costs_nobody_the_connection(house: WebHouse)
     assert not answering.transport.aborted
     gone.read()
     assert gone.pings == 2
+
+
+def test_a_server_that_never_keeps_up_waits_for_nobody_for_ever(house: WebHouse) -> None:
+    """Where it always looks too late, who answers nothing is given up all the same."""
+    browser = house.member("alice")
+    for _ in range(EXCUSED + 1):
+        assert not browser.transport.aborted
+        house.stand_still(PING_SECONDS + 1)
+    assert browser.transport.aborted
 
 
 def test_a_client_that_cannot_be_heard_is_not_given_up() -> None:
