@@ -151,7 +151,8 @@ class TopicKeeper:
                     if isinstance(error, Refused) and _concerns_all(error):
                         raise
                     self._log.warn("#{token}: topic not kept: {why}", token=token, why=error)
-                    continue
+                    if isinstance(error, Contended):  # the others would say the same each time
+                        continue
             if self._stored.get(token) == seq:
                 del self._stored[token]
             feed = self._feeds.get(token)

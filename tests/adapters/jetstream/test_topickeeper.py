@@ -6,8 +6,10 @@ from functools import partial
 
 import pytest
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 
 from disroom.adapters.jetstream.log import JetStreamRoomLog
+from disroom.adapters.jetstream.topickeeper import LOOK_SECONDS
 from disroom.chat.errors import ChatError, StoreUnavailable
 from disroom.chat.names import RoomName
 from tests.adapters.jetstream.nats_log import (
@@ -166,15 +168,22 @@ async def test_a_bucket_that_was_deleted_is_made_again(logs: NatsLogs, nats: Nat
 
 @promise
 async def test_a_topic_that_cannot_be_kept_keeps_no_other(logs: NatsLogs, nats: NatsServer) -> None:
-    """Whatever is wrong with one room's is that room's alone."""
-    log = await logs.log(nats.url)
+    """Whatever is wrong with one room's is that room's alone, and told once."""
+    clock = Clock()
+    log = await logs.log(nats.url, clock=clock)
+    await following(log)
     bucket = {**logs.settings.bucket_config(), "max_msg_size": 300}
     with nats.connect() as raw:
         raw.jetstream(f"STREAM.UPDATE.KV_{logs.settings.bucket}", bucket)
-    await set_topic(log, "x" * 400)
-    await set_topic(log, "spirits", RUM)
-    await tells(log, "spirits", room=RUM)
+    with capturedLogs() as events:
+        for text in ("spirits", "brown", "white", "overproof"):
+            clock.advance(LOOK_SECONDS)
+            await set_topic(log, text, RUM)
+            await tells(log, text, room=RUM)  # after that look
+            if text == "spirits":
+                await set_topic(log, "x" * 400)
     assert await told(log) == ""
+    assert len([event for event in events if event.get("token") == TEA.token]) == 1
 
 
 @promise
