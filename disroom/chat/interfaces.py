@@ -263,6 +263,7 @@ class IPresence(Interface):
 
         Raises:
             NoSession: It has ended, its grace is over, or that is not its key.
+            ResumedElsewhere: News that it went on from here has come before the answer.
         """
 
     def settle(session: str) -> Awaitable[None]:

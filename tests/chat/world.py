@@ -15,7 +15,7 @@ from disroom.adapters.memory.courier import MemoryCourier, MemoryPost
 from disroom.adapters.memory.log import MemoryRoomLog, MemoryStream
 from disroom.adapters.memory.presence import MemoryPresence
 from disroom.adapters.memory.presencestore import MemoryPresenceStore
-from disroom.chat.errors import ChatError
+from disroom.chat.errors import ChatError, ResumedElsewhere
 from disroom.chat.events import (
     Draft,
     Event,
@@ -276,7 +276,6 @@ class GatedPresence(MemoryPresence):
         self.knew: list[int] = []
         self._gate = gate
         self._turns: dict[str, Deferred[None]] = {}
-        self._overtaken: set[str] = set()  # had moved on before they were given here
 
     async def claim(self, session: str, nick: Nick, key: str = "") -> None:
         """Take a nick."""
@@ -291,15 +290,11 @@ class GatedPresence(MemoryPresence):
         await self._in_turn(session, "suspend", super().suspend(session, grace, given))
 
     async def resume(self, session: str, presented: str, key: str) -> Resumed:
-        """Take a session over; what is left here of one that moved on before is parted with."""
+        """Take a session over, unless there is news by then that it has moved on."""
         resumed = await self._in_turn(session, "resume", super().resume(session, presented, key))
-        if session in self._overtaken:
-            self._overtaken.remove(session)
-            if self.watcher is not None:
-                self.watcher.moved(session)
         held = self._store.sessions.get(session)
         if held is not None and held.holder is not self:
-            self._overtaken.add(session)
+            raise ResumedElsewhere
         return resumed
 
     async def settle(self, session: str) -> None:

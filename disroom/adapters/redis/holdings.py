@@ -54,6 +54,7 @@ class Holdings:
             the answer to their claim was lost.
         unmarked: Sessions that are suspended, where the store may not know.
         resuming: Sessions whose resumption is on its way; it may be there more than once.
+        overtaken: Of these, the newest tenure elsewhere of which news has come before the answer.
     """
 
     def __init__(self) -> None:
@@ -61,6 +62,7 @@ class Holdings:
         self.owed: dict[str, str] = {}
         self.unmarked: set[str] = set()
         self.resuming: list[str] = []
+        self.overtaken: dict[str, int] = {}
 
     def owe(self, session: str, reason: str) -> None:
         """Vouch for a session no longer; it is to be released."""
@@ -71,6 +73,17 @@ class Holdings:
         """Vouch for a session no longer, since it is another's by now; whether it was held."""
         self.unmarked.discard(session)
         return self.sessions.pop(session, None) is not None
+
+    def went(self, session: str, tenure: int) -> None:
+        """Take note that a session has gone elsewhere, if it is being resumed here."""
+        if session in self.resuming:
+            self.overtaken[session] = max(tenure, self.overtaken.get(session, 0))
+
+    def resumed(self, session: str) -> None:
+        """Take note that a resumption is on its way no more."""
+        self.resuming.remove(session)
+        if session not in self.resuming:
+            self.overtaken.pop(session, None)
 
     def strays(self, stored: Iterable[str]) -> list[str]:
         """Those of the sessions that the store takes for this instance's of which it is not so."""

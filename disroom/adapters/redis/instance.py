@@ -239,9 +239,10 @@ class RedisInstance:
         news = news_of(message)
         if isinstance(news, Moved):
             held = self.holdings.sessions.get(news.session)
-            elsewhere = news.holder != self.lease.incarnation
-            if held is not None and held.tenure < news.tenure and elsewhere:
-                self.part(news.session)
+            if news.holder != self.lease.incarnation:
+                self.holdings.went(news.session, news.tenure)
+                if held is not None and held.tenure < news.tenure:
+                    self.part(news.session)
             return
         self.lease.saw(news.version)
         if self.watcher is not None:

@@ -27,7 +27,7 @@ from disroom.adapters.redis.scripts import (
     members_of,
     milliseconds,
 )
-from disroom.chat.errors import NickTaken, NoSession, PresenceUnavailable
+from disroom.chat.errors import NickTaken, NoSession, PresenceUnavailable, ResumedElsewhere
 from disroom.chat.events import Member
 from disroom.chat.interfaces import IPresence, IPresenceWatcher
 from disroom.chat.names import Nick, RoomName
@@ -148,11 +148,14 @@ class RedisPresence:
         self._holdings.resuming.append(session)
         try:
             reply = await self._reply("resume", session, presented, key)
+            overtaken = self._holdings.overtaken.get(session, 0)
         finally:
-            self._holdings.resuming.remove(session)
+            self._holdings.resumed(session)
         if reply.status == "gone":
             raise NoSession
         resumed = _decode_resumed(reply.body)
+        if overtaken > resumed.tenure:
+            raise ResumedElsewhere
         former = self._holdings.sessions.get(session)
         if former is not None and former.tenure < resumed.tenure - 1:
             self._instance.part(session)  # it was elsewhere, of which the news may yet come

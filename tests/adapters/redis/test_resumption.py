@@ -2,12 +2,15 @@
 
 import secrets
 
+import msgspec
+import pytest
 from twisted.internet import defer, reactor
 
 from disroom.adapters.boottime import boot_time
 from disroom.adapters.redis.address import RedisAddress
 from disroom.adapters.redis.holdings import Held
 from disroom.adapters.redis.instance import RedisInstance
+from disroom.adapters.redis.scripts import Moved
 from disroom.adapters.redis.settings import RedisSettings
 from disroom.chat.names import Nick
 from tests.adapters.redis.redis_chat import (
@@ -225,6 +228,26 @@ async def test_a_server_that_comes_back_finds_its_sessions_elsewhere(
     await two.presence.resume(bob, FIRST, SECOND)
     await one.witness.until(lambda witness: witness.moved_sessions == [alice, bob])
     assert one.witness.lost_sessions == two.witness.moved_sessions == []
+
+
+@promise
+@pytest.mark.parametrize("later", [True, False])
+async def test_news_that_overtakes_the_answer_is_heeded(
+    chat: RedisChat, redis: RedisServer, later: bool
+) -> None:
+    """A session that went on before its answer came is not kept here; by older news it is."""
+    one = await chat.start(redis.url, lease=600, tick=60)
+    two = await chat.start(redis.url, "two", lease=600, tick=60)
+    alice = await one.claimed(ALICE, LOBBY, key=FIRST)
+    await two.presence.resume(alice, FIRST, SECOND)
+    await one.witness.until(lambda witness: witness.moved_sessions == [alice])
+    resuming = defer.Deferred.fromCoroutine(outcome(one.presence.resume(alice, SECOND, THIRD)))
+    news = Moved(alice, tenure=3 if later else 1, holder=two.presence.incarnation)
+    one.presence._instance._published(msgspec.msgpack.encode(news))
+    assert await resuming == ("resumed-elsewhere" if later else "")
+    held = one.presence._instance.holdings
+    assert (alice in held.sessions) is not later
+    assert not held.resuming and not held.overtaken
 
 
 @promise
