@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from disroom.countdown import stood_still
+from disroom.countdown import EXCUSED, standstills
 from disroom.transports.lane import Pace
 
 LOOK_AHEAD = 65536
@@ -47,6 +47,7 @@ class Intake:
         "_flood_began",
         "_flooded",
         "_full",
+        "_late",
         "_pace",
         "_reactor",
         "_read",
@@ -66,6 +67,7 @@ class Intake:
         self._flooded = flooded
         self._pace: Pace | None = None  # few clients send any
         self._full = False
+        self._late = 0
         self._resting: IDelayedCall | None = None
         self._flood_began = self._rested_at = self._due = reactor.seconds()
         self._stopped = False
@@ -116,7 +118,8 @@ class Intake:
     def _rested(self) -> None:
         self._resting = None
         self._rested_at = self._reactor.seconds()
-        if stood_still(self._due, self._rested_at):
+        self._late = standstills(self._late, self._due, self._rested_at)
+        if 0 < self._late <= EXCUSED:
             self._flood_began = self._rested_at  # what came meanwhile comes at once
         self._changed(True)
 

@@ -72,6 +72,17 @@ def test_only_who_floods_for_long_is_told_of() -> None:
     assert client.floods > 0
 
 
+def test_who_floods_an_instance_that_never_keeps_up_is_told_of() -> None:
+    """Where each rest ends late, it takes longer, and not for ever."""
+    client = Fed()
+    while not client.floods and client.clock.seconds() < 10 * FLOOD_SECONDS:
+        client.intake.took_overhead(4 * OVERHEAD_BYTES)
+        for timer in client.clock.getDelayedCalls():
+            client.clock.advance(timer.getTime() - client.clock.seconds() + 0.5)
+    assert client.floods
+    assert client.clock.seconds() > 2 * FLOOD_SECONDS
+
+
 def test_after_the_end_nothing_is_changed() -> None:
     """Whatever of a client that is gone still has to be looked at."""
     client = Fed()
