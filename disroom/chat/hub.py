@@ -172,17 +172,16 @@ class Hub:
         """Do what is due; to be called about twice a second.
 
         Raises:
-            Exception: What went wrong first, once all the others have had their turn.
+            Exception: What went wrong with a session first, once all others have had their turn.
         """
         now = self.runtime.monotonic()
-        sessions = self.sessions.values()
-        due: list[Callable[[], None]] = [partial(session.tick, now) for session in sessions]
-        due += [self.replays.tick, self.rooms.tick]
         failures = []
-        for tick in due:
+        for session in tuple(self.sessions.values()):
             try:
-                tick()
+                session.tick(now)
             except Exception as failure:
                 failures.append(failure)
+        self.replays.tick()
+        self.rooms.tick()
         if failures:
             raise failures[0]
