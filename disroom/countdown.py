@@ -19,7 +19,6 @@ STEPS = 8
 LATE_SECONDS = 0.25
 """A timer that is called so much too late tells that the loop stood still."""
 
-
 EXCUSED = 8
 """So many timers in a row may tell so, and nothing of what passed before them counts. Of more than
 these what passed until they were due does: a loop that never keeps up is to wait for nobody for
@@ -40,6 +39,18 @@ def standstills(before: int, due: float, now: float) -> int:
         now: The time.
     """
     return before + 1 if stood_still(due, now) else 0
+
+
+def uncounted(late: int, looked_at: float, due: float, now: float) -> float:
+    """How many of the seconds before a timer that is called now do not count; see `EXCUSED`.
+
+    Args:
+        late: As `standstills` tells, with this timer.
+        looked_at: When it was set.
+        due: When it was due.
+        now: The time.
+    """
+    return now - (looked_at if late <= EXCUSED else due) if late else 0.0
 
 
 class Countdown:

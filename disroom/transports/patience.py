@@ -1,7 +1,7 @@
 """How long a client may take: to choose a name, and from one line to the next.
 
 It is looked at several times while it may be silent, and a time in which the event loop stood still
-does not count: what the client has sent then is not read yet. See `EXCUSED`.
+does not count: what the client has sent then is not read yet. See `disroom.countdown.EXCUSED`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from disroom.chat.errors import ChatError
-from disroom.countdown import EXCUSED, STEPS, standstills
+from disroom.countdown import STEPS, standstills, uncounted
 from disroom.wire.errors import Idle, Unnamed
 
 
@@ -71,10 +71,9 @@ class Patience:
     def _look(self) -> None:
         now = self._reactor.seconds()
         self._late = standstills(self._late, self._due, now)
-        if self._late:
-            missed = now - (self._looked_at if self._late <= EXCUSED else self._due)
-            self._since += missed
-            self._heard_at = min(now, self._heard_at + missed)
+        missed = uncounted(self._late, self._looked_at, self._due, now)
+        self._since += missed
+        self._heard_at = min(now, self._heard_at + missed)
         limits: list[tuple[float, float, ChatError]] = []
         if self._unnamed and not self._named():
             limits.append((self._since + self._unnamed, self._unnamed, Unnamed(self._unnamed)))

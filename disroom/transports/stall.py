@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from disroom.countdown import EXCUSED, standstills
+from disroom.countdown import standstills, uncounted
 
 LOOKS = 4
 """How often it is looked at within the time that a client has."""
@@ -18,7 +18,8 @@ class Stall:
     A frozen program, or one that asks and never reads, acknowledges keepalives and probes for ever:
     its kernel does. Slowness is no stall: a full transport is given nothing more, so whatever is
     unsent less than at the look before was taken. While it is not full nothing is looked at, and
-    there is no timer. A time in which the event loop stood still does not count; see `EXCUSED`.
+    there is no timer. A time in which the event loop stood still does not count; see
+    `disroom.countdown.EXCUSED`.
 
     Args:
         reactor: Keeps the time.
@@ -86,9 +87,8 @@ class Stall:
             return
         left, now = self._unsent(), self._reactor.seconds()
         self._late = standstills(self._late, self._due, now)
-        if self._late:
-            since = self._looked_at if self._late <= EXCUSED else self._due
-            self._taken_at = min(now, self._taken_at + now - since)
+        missed = uncounted(self._late, self._looked_at, self._due, now)
+        self._taken_at = min(now, self._taken_at + missed)
         if left < self._least:
             self._least, self._taken_at = left, now
         if now - self._taken_at < self._seconds:
