@@ -231,12 +231,7 @@ async def test_a_room_that_cannot_be_read_goes_on_and_says_so(
     follower = await following(here)
     (seq,) = await say(there, "a")
     await follower.hears("a")
-    proxy.drop_subjects("to_client", logs.settings.live_subject(""))
-    await say(there, "lost")
-    await eventually(lambda: proxy.dropped())
-    proxy.drop_subjects("to_client", "_INBOX")  # what is read does not come
-    await say(there, "b", "c")
-    await eventually(lambda: proxy.dropped()[-1].subject.startswith("_INBOX"))
+    await _is_missed(proxy, logs, there, "lost", "b", "c")
     assert follower.texts == ["a"]
     began = clock.seconds()
     await eventually(lambda: _is_longer(follower, clock))
@@ -254,12 +249,7 @@ async def test_nothing_is_given_up_because_the_instance_stood_still(
     follower = await following(here)
     await say(there, "a")
     await follower.hears("a")
-    proxy.drop_subjects("to_client", logs.settings.live_subject(""))
-    await say(there, "b")
-    await eventually(lambda: proxy.dropped())
-    proxy.drop_subjects("to_client", "_INBOX")
-    await say(there, "c")
-    await eventually(lambda: proxy.dropped()[-1].subject.startswith("_INBOX"))
+    await _is_missed(proxy, logs, there, "b", "c")
     proxy.drop_nothing()
     clock.advance(30.0)
     await eventually(lambda: _is_longer(follower, clock))
@@ -307,12 +297,7 @@ async def test_what_is_missing_next_has_a_time_of_its_own(
     await say(there, "c")
     await follower.hears("a", "b", "c")
     clock.pump([0.1] * 45)
-    proxy.drop_subjects("to_client", logs.settings.live_subject(""))
-    await say(there, "d")
-    await eventually(lambda: len(proxy.dropped()) == 2)
-    proxy.drop_subjects("to_client", "_INBOX")
-    await say(there, "e")
-    await eventually(lambda: proxy.dropped()[-1].subject.startswith("_INBOX"))
+    await _is_missed(proxy, logs, there, "d", "e")
     clock.pump([0.1] * 10)
     assert follower.texts == ["a", "b", "c"]
     proxy.drop_nothing()
@@ -331,12 +316,7 @@ async def test_nothing_is_given_up_before_there_is_a_connection_again(
     follower = await following(here)
     await say(there, "a")
     await follower.hears("a")
-    proxy.drop_subjects("to_client", logs.settings.live_subject(""))
-    await say(there, "b")
-    await eventually(lambda: proxy.dropped())
-    proxy.drop_subjects("to_client", "_INBOX")
-    await say(there, "c")
-    await eventually(lambda: proxy.dropped()[-1].subject.startswith("_INBOX"))
+    await _is_missed(proxy, logs, there, "b", "c")
     proxy.refuse()
     proxy.cut()
     await eventually(lambda: not logs.connections[0].connected)
@@ -357,6 +337,19 @@ def _is_later(clock: Clock, seconds: float) -> bool:
 
 def _has_dropped(proxy: NatsProxy, count: int) -> bool:
     return len(proxy.dropped()) == count
+
+
+async def _is_missed(
+    proxy: NatsProxy, logs: NatsLogs, there: JetStreamRoomLog, lost: str, *after: str
+) -> None:
+    """Have a message be lost, the next show that, and nothing that is read in its place come."""
+    known = len(proxy.dropped())
+    proxy.drop_subjects("to_client", logs.settings.live_subject(""))
+    await say(there, lost)
+    await eventually(lambda: len(proxy.dropped()) == known + 1)
+    proxy.drop_subjects("to_client", "_INBOX")
+    await say(there, *after)
+    await eventually(lambda: proxy.dropped()[-1].subject.startswith("_INBOX"))
 
 
 def _is_longer(follower: Follower, clock: Clock, than: int = 1) -> bool:
